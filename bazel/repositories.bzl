@@ -46,6 +46,7 @@ _REPOSITORIES = {
         libraries = {
             "//absl/cleanup:cleanup": "absl_cleanup",
             "//absl/container:flat_hash_map": "absl_flat_hash_map",
+            "//absl/container:flat_hash_set": "absl_flat_hash_set",
             "//absl/container:inlined_vector": "absl_inlined_vector",
             "//absl/functional:function_ref": "absl_function_ref",
             "//absl/memory:memory": "absl_memory",

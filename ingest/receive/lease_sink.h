@@ -1,0 +1,45 @@
+// What receivers deliver, and to whom.
+#ifndef INGEST_RECEIVE_LEASE_SINK_H_
+#define INGEST_RECEIVE_LEASE_SINK_H_
+
+#include <cstdint>
+
+#include "ingest/receive/socket_address.h"
+#include "ingest/region/region_lease.h"
+#include "ingest/units.h"
+
+namespace sluice {
+
+// A run of one stream's bytes in the region.
+struct Fragment {
+  StreamId stream{};
+  StreamOffset stream_offset;
+  RegionOffset at;
+  ByteCount length;
+  bool zero_copy = false;  // the device placed it; else the kernel copied it
+};
+
+struct StreamOpened {
+  StreamId stream{};
+  SocketAddress peer;
+  SocketAddress local;
+};
+
+enum class StreamEnd : uint8_t { kEndOfStream, kReset, kError, kStopped };
+
+// Declared by the receivers, implemented downstream (writer/track.h). Called on the lane's
+// thread, in the order of events; for each stream: opened, fragments without a gap, closed.
+class LeaseSink {
+ public:
+  virtual ~LeaseSink() = default;
+  virtual void OnOpened(const StreamOpened& stream) = 0;
+  // The bytes do not change while the lease lives.
+  virtual void OnFragment(const Fragment& fragment, RegionLease lease) = 0;
+  virtual void OnClosed(StreamId stream, StreamOffset length, StreamEnd how) = 0;
+  // False asks the receiver to stop receiving until the sink says true again.
+  virtual bool Accepts() const = 0;
+};
+
+}  // namespace sluice
+
+#endif  // INGEST_RECEIVE_LEASE_SINK_H_

@@ -1,0 +1,49 @@
+// One reference on a buffer of receive memory; its destructor is the only way home.
+#ifndef INGEST_REGION_REGION_LEASE_H_
+#define INGEST_REGION_REGION_LEASE_H_
+
+#include <cstdint>
+#include <utility>
+
+#include "ingest/units.h"
+
+namespace sluice {
+
+// Where references go home. One per lane, used only on that lane's thread, outlives its leases.
+class LeaseHome {
+ public:
+  virtual ~LeaseHome() = default;
+  virtual void Return(uint32_t buffer) = 0;
+};
+
+// A reference is taken for each completion, and returned once what it holds is on disk. Nothing
+// complains when one is returned twice, which frees somebody else's bytes, and nothing when one
+// is forgotten, which starves the receiver. So the count lives in the type: a lease can be moved
+// but not copied.
+class [[nodiscard]] RegionLease {
+ public:
+  RegionLease(LeaseHome& home, uint32_t buffer) : home_(&home), buffer_(buffer) {}
+  RegionLease(RegionLease&& from) noexcept
+      : home_(std::exchange(from.home_, nullptr)), buffer_(from.buffer_) {}
+  RegionLease& operator=(RegionLease&& from) noexcept {
+    RegionLease old(std::move(*this));  // returns what we held before
+    home_ = std::exchange(from.home_, nullptr);
+    buffer_ = from.buffer_;
+    return *this;
+  }
+  ~RegionLease() {
+    if (home_ != nullptr) home_->Return(buffer_);
+  }
+
+  bool SharesBufferWith(const RegionLease& other) const {
+    return home_ == other.home_ && buffer_ == other.buffer_;
+  }
+
+ private:
+  LeaseHome* home_;
+  uint32_t buffer_;
+};
+
+}  // namespace sluice
+
+#endif  // INGEST_REGION_REGION_LEASE_H_

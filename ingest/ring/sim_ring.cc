@@ -1,0 +1,422 @@
+#include "ingest/ring/sim_ring.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ingest/check.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kSector = 512;
+// What one event may take: enough to make timers pass while the world is busy.
+constexpr absl::Duration kStepMax = absl::Microseconds(50);
+
+SocketAddress AddressOf(uint8_t host, uint16_t port) {
+  SocketAddress address;
+  address.family = 4;
+  address.port = port;
+  address.bytes = {10, 0, 0, host};
+  return address;
+}
+
+void Put(std::string& file, uint64_t at, const std::string& bytes) {
+  SLUICE_CHECK(at + bytes.size() <= file.size());
+  file.replace(at, bytes.size(), bytes);
+}
+
+}  // namespace
+
+SimRing::SimRing(uint64_t seed, SimFaults faults, SimDevice device)
+    : dice_(seed), faults_(faults), device_(device) {}
+
+SimRing::~SimRing() {
+  // What the kernel would still write to or read from.
+  SLUICE_CHECK(pending_writes_.empty() && groups_.empty());
+}
+
+// ---- the world
+
+int SimRing::AddListener() {
+  listeners_[next_fd_];
+  return next_fd_++;
+}
+
+int SimRing::AddPeer(int listener, std::string bytes, PeerEnd end) {
+  peers_[++last_peer_] = {std::move(bytes), end};
+  listeners_.at(listener).backlog.push_back(last_peer_);
+  return last_peer_;
+}
+
+int SimRing::AddDialledPeer(std::string bytes, PeerEnd end) {
+  peers_[++last_peer_] = {std::move(bytes), end};
+  dialled_.push_back(last_peer_);
+  return last_peer_;
+}
+
+int SimRing::AddFile(uint64_t bytes) {
+  files_[next_fd_] = {std::string(bytes, '\0'), std::string(bytes, '\0'), {}};
+  return next_fd_++;
+}
+
+void SimRing::After(absl::Duration delay, std::function<void()> work) {
+  timers_.push_back({now_ + delay, std::move(work)});
+}
+
+std::string& SimRing::FileBytes(int file) { return files_.at(file).bytes; }
+
+std::string SimRing::CrashImage(int file) {
+  const File& from = files_.at(file);
+  std::string image = from.durable;
+  for (const File::Dirty& write : from.dirty) {
+    for (uint64_t i = 0; i < write.bytes.size(); i += kSector) {
+      std::string sector = write.bytes.substr(i, kSector);
+      switch (Roll(3)) {
+        case 0:
+          break;  // kept
+        case 1:
+          continue;  // dropped
+        default:     // torn
+          std::fill(sector.begin() + static_cast<int64_t>(Roll(sector.size())), sector.end(), '?');
+      }
+      Put(image, write.at + i, sector);
+    }
+  }
+  return image;
+}
+
+uint64_t SimRing::Delivered(int peer) const { return peers_.at(peer).delivered; }
+bool SimRing::Gone(int peer) const { return peers_.at(peer).gone; }
+
+// ---- submissions
+
+UnixNanos SimRing::RealTime() const {
+  return {1'700'000'000'000'000'000 + absl::ToInt64Nanoseconds(now_)};
+}
+
+void SimRing::AcceptMultishot(OpTag tag, int listener) {
+  Listener& on = listeners_.at(listener);
+  SLUICE_CHECK(!on.armed);
+  on.armed = true;
+  on.tag = tag;
+}
+
+void SimRing::Connect(OpTag tag, int socket, const SocketAddress&) {
+  pending_connects_.push_back({tag, socket});
+}
+
+void SimRing::ReceiveMultishot(OpTag tag, int socket, BufferGroup group) {
+  Socket& on = sockets_.at(socket);
+  if (on.armed) Violation("two receives on one socket");
+  on.armed = true;
+  on.tag = tag;
+  on.group = group;
+}
+
+void SimRing::Cancel(OpTag target) {
+  for (auto& [fd, listener] : listeners_) {
+    if (listener.armed && listener.tag == target) {
+      listener.armed = false;
+      Complete(target, -ECANCELED);
+    }
+  }
+  for (auto& [fd, socket] : sockets_) {
+    if (socket.armed && socket.tag == target) {
+      socket.armed = false;
+      Complete(target, -ECANCELED);
+    }
+  }
+  for (auto at = pending_connects_.begin(); at != pending_connects_.end(); ++at) {
+    if (at->tag == target) {
+      pending_connects_.erase(at);
+      return Complete(target, -ECANCELED);
+    }
+  }
+}
+
+absl::StatusOr<int> SimRing::OpenSocket(const SocketAddress&) {
+  sockets_[next_fd_];
+  return next_fd_++;
+}
+
+SocketAddress SimRing::PeerAddress(int socket) {
+  return AddressOf(1, static_cast<uint16_t>(sockets_.at(socket).peer));
+}
+
+SocketAddress SimRing::LocalAddress(int) { return AddressOf(2, 9000); }
+
+void SimRing::ShutdownReceive(int socket) {
+  Socket& on = sockets_.at(socket);
+  if (on.peer != 0) peers_.at(on.peer).shut_down = true;
+}
+
+void SimRing::CloseSocket(int socket) {
+  if (listeners_.erase(socket) != 0) return;
+  const auto found = sockets_.find(socket);
+  SLUICE_CHECK(found != sockets_.end());
+  if (found->second.armed) Violation("a socket was closed under a receive");
+  if (found->second.peer != 0) peers_.at(found->second.peer).gone = true;
+  sockets_.erase(found);
+}
+
+absl::Status SimRing::OpenBufferGroup(BufferGroup group, uint32_t entries) {
+  SLUICE_CHECK(entries != 0 && (entries & (entries - 1)) == 0);
+  groups_[group].entries = entries;
+  return absl::OkStatus();
+}
+
+void SimRing::ProvideBuffer(BufferGroup group, uint16_t id, std::span<std::byte> memory) {
+  Group& to = groups_.at(group);
+  if (to.buffers.size() == to.entries) Violation("more buffers than the group holds");
+  for (const Group::Buffer& buffer : to.buffers) {
+    if (buffer.id == id) Violation("a buffer was provided twice");
+  }
+  // Whoever reads these bytes after this has given them away too early.
+  std::fill(memory.begin(), memory.end(), std::byte{0xDD});
+  to.buffers.push_back({id, memory});
+}
+
+void SimRing::CloseBufferGroup(BufferGroup group) { groups_.erase(group); }
+
+absl::Status SimRing::RegisterMemory(std::span<std::byte>) { return absl::OkStatus(); }
+
+void SimRing::Write(OpTag tag, int file, FileOffset at, std::span<const iovec> ranges) {
+  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}};
+  for (const iovec& range : write.ranges) {
+    write.content.append(static_cast<const char*>(range.iov_base), range.iov_len);
+  }
+  CheckWrite(write);
+  pending_writes_.push_back(std::move(write));
+}
+
+void SimRing::CheckWrite(const PendingWrite& write) {
+  const auto at = [&write](size_t i) {
+    return reinterpret_cast<uintptr_t>(write.ranges[i].iov_base);
+  };
+  if (write.at % device_.offset_align != 0) Violation(absl::StrCat("file offset ", write.at));
+  if (write.content.size() % device_.offset_align != 0 || write.content.empty()) {
+    Violation(absl::StrCat("total length ", write.content.size()));
+  }
+  if (write.content.size() > device_.write_bytes_max) {
+    Violation(absl::StrCat("a write of ", write.content.size(), " bytes"));
+  }
+  if (write.ranges.size() > device_.ranges_max) Violation("too many ranges");
+  for (size_t i = 0; i < write.ranges.size(); ++i) {
+    const iovec& range = write.ranges[i];
+    if (at(i) % device_.memory_align != 0 || range.iov_len % device_.memory_align != 0 ||
+        range.iov_len == 0) {
+      Violation(absl::StrCat("range of ", range.iov_len, " bytes at address ", at(i)));
+    }
+    if (i > 0 && (at(i) & device_.virt_boundary) != 0) Violation("a gap at the start of a range");
+    if (i + 1 < write.ranges.size() && ((at(i) + range.iov_len) & device_.virt_boundary) != 0) {
+      Violation("a gap at the end of a range");
+    }
+  }
+}
+
+void SimRing::SyncData(OpTag tag, int file) {
+  pending_syncs_.push_back({tag, file, files_.at(file).dirty.size()});
+}
+
+// ---- time passes
+
+void SimRing::SubmitAndWait(absl::Duration timeout) {
+  const absl::Duration end = now_ + timeout;
+  // How much happens before the lane looks is chance too.
+  uint64_t wanted = 1 + Roll(8);
+  while (wanted > 0) {
+    const size_t before = ready_.size();
+    now_ += absl::Nanoseconds(Roll(absl::ToInt64Nanoseconds(kStepMax)));
+    RunTimers();
+    if (woken_) break;
+    if (!Step()) {
+      // Nothing can happen before the next timer, or until the lane does something.
+      absl::Duration next = end;
+      for (const Timer& timer : timers_) next = std::min(next, timer.at);
+      if (!ready_.empty()) break;
+      now_ = std::max(now_, next);
+      RunTimers();
+      if (now_ >= end) break;
+      continue;
+    }
+    if (ready_.size() > before) --wanted;
+    if (now_ >= end) break;
+  }
+  woken_ = false;
+}
+
+std::span<const Completion> SimRing::Harvest() {
+  harvest_ = std::exchange(ready_, {});
+  return harvest_;
+}
+
+void SimRing::RunTimers() {
+  for (size_t i = 0; i < timers_.size();) {
+    if (timers_[i].at > now_) {
+      ++i;
+      continue;
+    }
+    auto work = std::move(timers_[i].work);
+    timers_.erase(timers_.begin() + static_cast<int64_t>(i));
+    work();
+  }
+}
+
+bool SimRing::Step() {
+  using Kind = bool (SimRing::*)();
+  Kind kinds[] = {&SimRing::Arrive,       &SimRing::ServeAccept, &SimRing::ServeReceive,
+                  &SimRing::ServeConnect, &SimRing::ServeWrite,  &SimRing::ServeSync};
+  std::shuffle(std::begin(kinds), std::end(kinds), dice_);
+  for (const Kind kind : kinds) {
+    if ((this->*kind)()) return true;
+  }
+  return false;
+}
+
+bool SimRing::Arrive() {
+  std::vector<Peer*> can;
+  for (auto& [fd, socket] : sockets_) {
+    if (socket.peer == 0) continue;
+    Peer& peer = peers_.at(socket.peer);
+    if (!peer.shut_down && peer.arrived < peer.bytes.size() &&
+        peer.arrived - peer.delivered < kSocketBuffer) {
+      can.push_back(&peer);
+    }
+  }
+  if (can.empty()) return false;
+  Peer& peer = *can[Roll(can.size())];
+  const uint64_t room =
+      std::min(peer.bytes.size() - peer.arrived, kSocketBuffer - (peer.arrived - peer.delivered));
+  const uint64_t piece = OneIn(4) ? 1 + Roll(16) : 1 + Roll(kSocketBuffer);
+  peer.arrived += std::min(room, piece);
+  return true;
+}
+
+bool SimRing::ServeAccept() {
+  for (auto& [fd, listener] : listeners_) {
+    if (!listener.armed || listener.backlog.empty()) continue;
+    if (OneIn(faults_.accept_error)) {
+      listener.armed = false;
+      Complete(listener.tag, -EMFILE);
+      return true;
+    }
+    const int socket = next_fd_++;
+    sockets_[socket].peer = listener.backlog.front();
+    listener.backlog.pop_front();
+    const bool more = !OneIn(faults_.end_of_multishot);
+    listener.armed = more;
+    Complete(listener.tag, socket, more ? Completion::kMore : 0);
+    return true;
+  }
+  return false;
+}
+
+bool SimRing::ServeReceive() {
+  std::vector<int> can;
+  for (auto& [fd, socket] : sockets_) {
+    if (!socket.armed) continue;
+    const Peer& peer = peers_.at(socket.peer);
+    const bool all_sent = peer.delivered == peer.bytes.size() && peer.end != PeerEnd::kStay;
+    if (peer.arrived > peer.delivered || all_sent || peer.shut_down) can.push_back(fd);
+  }
+  if (can.empty()) return false;
+  Socket& socket = sockets_.at(can[Roll(can.size())]);
+  Peer& peer = peers_.at(socket.peer);
+
+  const uint64_t available = peer.arrived - peer.delivered;
+  if (available == 0) {
+    socket.armed = false;
+    const bool reset = peer.end == PeerEnd::kReset && peer.delivered == peer.bytes.size();
+    Complete(socket.tag, reset ? -ECONNRESET : 0);
+    return true;
+  }
+  Group& group = groups_.at(socket.group);
+  if (group.buffers.empty()) {
+    socket.armed = false;
+    Complete(socket.tag, -ENOBUFS);
+    return true;
+  }
+  Group::Buffer& buffer = group.buffers.front();
+  const uint64_t length = std::min<uint64_t>(available, buffer.memory.size());
+  std::memcpy(buffer.memory.data(), peer.bytes.data() + peer.delivered, length);
+  peer.delivered += length;
+  uint32_t flags = Completion::kHasBuffer | static_cast<uint32_t>(buffer.id)
+                                                << Completion::kBufferShift;
+  buffer.memory = buffer.memory.subspan(length);
+  if (buffer.memory.empty()) {
+    group.buffers.pop_front();
+  } else {
+    flags |= Completion::kBufferMore;
+  }
+  socket.armed = !OneIn(faults_.end_of_multishot);
+  if (socket.armed) flags |= Completion::kMore;
+  Complete(socket.tag, static_cast<int32_t>(length), flags);
+  return true;
+}
+
+bool SimRing::ServeConnect() {
+  if (pending_connects_.empty()) return false;
+  const PendingConnect connect = pending_connects_.front();
+  pending_connects_.erase(pending_connects_.begin());
+  if (dialled_.empty()) {
+    Complete(connect.tag, -ECONNREFUSED);
+    return true;
+  }
+  sockets_.at(connect.socket).peer = dialled_.front();
+  dialled_.pop_front();
+  Complete(connect.tag, 0);
+  return true;
+}
+
+bool SimRing::ServeWrite() {
+  if (pending_writes_.empty()) return false;
+  const size_t pick = Roll(pending_writes_.size());
+  const PendingWrite write = std::move(pending_writes_[pick]);
+  pending_writes_.erase(pending_writes_.begin() + static_cast<int64_t>(pick));
+
+  std::string now;
+  for (const iovec& range : write.ranges) {
+    now.append(static_cast<const char*>(range.iov_base), range.iov_len);
+  }
+  if (now != write.content) Violation("memory changed while it was being written");
+  if (OneIn(faults_.again)) {
+    Complete(write.tag, Roll(2) == 0 ? -EAGAIN : -EINTR);
+    return true;
+  }
+  File& file = files_.at(write.file);
+  std::string put = write.content;
+  int32_t result = static_cast<int32_t>(put.size());
+  if (OneIn(faults_.write_error)) {
+    result = Roll(2) == 0 ? -EIO : -ENOSPC;
+    put.resize(Roll(put.size() / kSector + 1) * kSector);  // a part may be there all the same
+  } else if (OneIn(faults_.short_write)) {
+    result = static_cast<int32_t>((1 + Roll(put.size() / kSector)) * kSector);
+    put.resize(static_cast<size_t>(result));
+  }
+  Put(file.bytes, write.at, put);
+  file.dirty.push_back({write.at, std::move(put)});
+  ++writes_done_;
+  Complete(write.tag, result);
+  return true;
+}
+
+bool SimRing::ServeSync() {
+  if (pending_syncs_.empty()) return false;
+  const PendingSync sync = pending_syncs_.front();
+  pending_syncs_.erase(pending_syncs_.begin());
+  if (OneIn(faults_.sync_error)) {
+    Complete(sync.tag, -EIO);
+    return true;
+  }
+  File& file = files_.at(sync.file);
+  const size_t covers = std::min(sync.covers, file.dirty.size());
+  for (size_t i = 0; i < covers; ++i) Put(file.durable, file.dirty[i].at, file.dirty[i].bytes);
+  file.dirty.erase(file.dirty.begin(), file.dirty.begin() + static_cast<int64_t>(covers));
+  Complete(sync.tag, 0);
+  return true;
+}
+
+}  // namespace sluice
