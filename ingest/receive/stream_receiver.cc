@@ -84,7 +84,7 @@ void StreamReceiver::OnReceive(const Completion& done) {
   }
 
   connection->armed = false;
-  if (done.result > 0) return Wait(done.tag);
+  if (done.result > 0 && !aborting_) return Wait(done.tag);
   switch (-done.result) {
     case ENOBUFS:
       ++buffer_waits_;

@@ -25,7 +25,7 @@ void* MapAnonymous(uint64_t bytes, int flags) {
 
 // A 2 MiB aligned mapping of small pages that the kernel may turn into huge ones.
 void* MapTransparent(uint64_t bytes) {
-  auto* const whole = static_cast<std::byte*>(MapAnonymous(bytes + kHugePageBytes, MAP_NORESERVE));
+  auto* const whole = static_cast<std::byte*>(MapAnonymous(bytes + kHugePageBytes, 0));
   if (whole == nullptr) return nullptr;
   const uint64_t begin = RoundUp(reinterpret_cast<uintptr_t>(whole), kHugePageBytes) -
                          reinterpret_cast<uintptr_t>(whole);

@@ -26,9 +26,9 @@ class [[nodiscard]] RegionLease {
   RegionLease(RegionLease&& from) noexcept
       : home_(std::exchange(from.home_, nullptr)), buffer_(from.buffer_) {}
   RegionLease& operator=(RegionLease&& from) noexcept {
-    RegionLease old(std::move(*this));  // returns what we held before
-    home_ = std::exchange(from.home_, nullptr);
-    buffer_ = from.buffer_;
+    RegionLease old(std::move(from));  // then returns what we held before
+    std::swap(home_, old.home_);
+    std::swap(buffer_, old.buffer_);
     return *this;
   }
   ~RegionLease() {

@@ -174,6 +174,14 @@ void SimRing::ProvideBuffer(BufferGroup group, uint16_t id, std::span<std::byte>
   for (const Group::Buffer& buffer : to.buffers) {
     if (buffer.id == id) Violation("a buffer was provided twice");
   }
+  for (const auto& [other, there] : groups_) {
+    for (const Group::Buffer& buffer : there.buffers) {
+      if (memory.data() < buffer.memory.data() + buffer.memory.size() &&
+          buffer.memory.data() < memory.data() + memory.size()) {
+        Violation("memory was provided twice");
+      }
+    }
+  }
   // Whoever reads these bytes after this has given them away too early.
   std::fill(memory.begin(), memory.end(), std::byte{0xDD});
   to.buffers.push_back({id, memory});
@@ -218,7 +226,8 @@ void SimRing::CheckWrite(const PendingWrite& write) {
 }
 
 void SimRing::SyncData(OpTag tag, int file) {
-  pending_syncs_.push_back({tag, file, files_.at(file).dirty.size()});
+  SLUICE_CHECK(files_.contains(file));
+  pending_syncs_.push_back({tag, file, writes_done_});
 }
 
 // ---- time passes
@@ -386,6 +395,10 @@ bool SimRing::ServeWrite() {
     Complete(write.tag, Roll(2) == 0 ? -EAGAIN : -EINTR);
     return true;
   }
+  if (OneIn(faults_.write_nothing)) {
+    Complete(write.tag, 0);
+    return true;
+  }
   File& file = files_.at(write.file);
   std::string put = write.content;
   int32_t result = static_cast<int32_t>(put.size());
@@ -397,8 +410,7 @@ bool SimRing::ServeWrite() {
     put.resize(static_cast<size_t>(result));
   }
   Put(file.bytes, write.at, put);
-  file.dirty.push_back({write.at, std::move(put)});
-  ++writes_done_;
+  file.dirty.push_back({++writes_done_, write.at, std::move(put)});
   Complete(write.tag, result);
   return true;
 }
@@ -407,15 +419,15 @@ bool SimRing::ServeSync() {
   if (pending_syncs_.empty()) return false;
   const PendingSync sync = pending_syncs_.front();
   pending_syncs_.erase(pending_syncs_.begin());
-  if (OneIn(faults_.sync_error)) {
-    Complete(sync.tag, -EIO);
-    return true;
-  }
   File& file = files_.at(sync.file);
-  const size_t covers = std::min(sync.covers, file.dirty.size());
-  for (size_t i = 0; i < covers; ++i) Put(file.durable, file.dirty[i].at, file.dirty[i].bytes);
-  file.dirty.erase(file.dirty.begin(), file.dirty.begin() + static_cast<int64_t>(covers));
-  Complete(sync.tag, 0);
+  const bool failed = OneIn(faults_.sync_error);
+  std::erase_if(file.dirty, [&](File::Dirty& write) {
+    if (write.number > sync.covers || write.in_doubt) return false;
+    write.in_doubt = failed;
+    if (!failed) Put(file.durable, write.at, write.bytes);
+    return !failed;
+  });
+  Complete(sync.tag, failed ? -EIO : 0);
   return true;
 }
 

@@ -22,6 +22,7 @@ struct SimFaults {
   uint32_t short_write = 0;       // a write stops early, at any multiple of 512 bytes
   uint32_t again = 0;             // a write is refused with -EAGAIN or -EINTR
   uint32_t write_error = 0;       // ... with -EIO or -ENOSPC
+  uint32_t write_nothing = 0;     // a write completes with 0
   uint32_t sync_error = 0;        // a sync fails with -EIO
   uint32_t end_of_multishot = 0;  // a receive or accept completes without F_MORE
   uint32_t accept_error = 0;      // an accept ends with -EMFILE
@@ -41,7 +42,8 @@ struct SimDevice {
 // operations, in order within one. Memory that a write names is copied when the write is
 // submitted, and compared when it completes: a change in between is a violation, as is reading
 // past a descriptor's life. At power loss (CrashImage) each 512-byte sector written since the
-// last finished sync is kept, dropped or torn, each by itself.
+// last finished sync is kept, dropped or torn, each by itself. A sync covers the writes that had
+// finished when it was submitted; what a failed one covered stays in doubt for ever.
 class SimRing final : public Ring {
  public:
   explicit SimRing(uint64_t seed, SimFaults faults = {}, SimDevice device = {});
@@ -127,8 +129,10 @@ class SimRing final : public Ring {
     std::string bytes;
     std::string durable;
     struct Dirty {
+      uint64_t number;  // of the ring's writes
       uint64_t at;
       std::string bytes;
+      bool in_doubt = false;  // a sync that covered it has failed
     };
     std::vector<Dirty> dirty;  // written, not covered by a finished sync
   };
@@ -142,7 +146,7 @@ class SimRing final : public Ring {
   struct PendingSync {
     OpTag tag;
     int file;
-    size_t covers;  // of the file's dirty list
+    uint64_t covers;  // the writes up to this number
   };
   struct PendingConnect {
     OpTag tag;
