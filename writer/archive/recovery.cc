@@ -1,0 +1,421 @@
+#include "writer/archive/recovery.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "ingest/status_macros.h"
+#include "writer/segment/file_io.h"
+#include "writer/segment/footer_builder.h"
+#include "writer/segment/segment_codec.h"
+#include "writer/segment/segment_reader.h"
+
+namespace sluice {
+namespace {
+
+// Ids that may have been given to segments of which nothing is left to tell.
+constexpr uint64_t kIdsLost = uint64_t{1} << 20;
+
+uint64_t Number(SegmentId id) { return static_cast<uint64_t>(id); }
+
+StreamUpdate UpdateOf(const StreamRecord& record) {
+  return {.stream = StreamId{record.stream_id},
+          .opened = {record.opened_ns},
+          .last_time = {record.last_time_ns},
+          .begin = {record.begin},
+          .end = {record.end},
+          .reason = record.reason,
+          .peer = record.peer,
+          .local = record.local};
+}
+
+SegmentRow RowOf(const SegmentHeader& header) {
+  SegmentRow row;
+  row.id = SegmentId{header.segment_id};
+  row.slot = header.slot;
+  row.recording_uid = header.recording_uid;
+  row.recording = RecordingName(header);
+  row.lane = LaneId{header.lane};
+  row.epoch = header.epoch;
+  return row;
+}
+
+SegmentUpdate UpdateOf(const SegmentHeader& header) {
+  SegmentUpdate update;
+  update.track = {.recording = RecordingName(header),
+                  .recording_uid = header.recording_uid,
+                  .lane = LaneId{header.lane},
+                  .kind = header.kind};
+  update.segment = SegmentId{header.segment_id};
+  return update;
+}
+
+SegmentUpdate UpdateOf(const SegmentHeader& header, const SegmentFooter& footer) {
+  SegmentUpdate update = UpdateOf(header);
+  update.sealed = true;
+  update.durable = {footer.trailer.data_end};
+  update.first_time = {footer.trailer.first_time_ns};
+  update.last_time = {footer.trailer.last_time_ns};
+  update.payload = {footer.trailer.payload_bytes};
+  update.ledger = footer.trailer.ledger;
+  for (const StreamRecord& stream : footer.streams) update.streams.push_back(UpdateOf(stream));
+  return update;
+}
+
+SegmentUpdate UpdateOf(const SegmentHeader& header, const FooterBuilder& footer) {
+  SegmentUpdate update = UpdateOf(header);
+  update.durable = footer.data_end();
+  update.first_time = footer.first_time();
+  update.last_time = footer.last_time();
+  update.payload = footer.payload();
+  update.ledger = footer.ledger();
+  for (const StreamRecord& stream : footer.streams()) update.streams.push_back(UpdateOf(stream));
+  return update;
+}
+
+// The writer's rule makes sure of it; that there was such a writer is not taken for granted.
+bool FooterFits(const FooterBuilder& footer, const ExtentIndex& extent, uint64_t segment_bytes) {
+  std::set<uint64_t> streams;
+  for (const FragmentEntry& entry : extent.fragments) streams.insert(entry.stream_id);
+  for (const StreamEvent& event : extent.events) streams.insert(event.stream_id);
+  const uint64_t unknown = std::count_if(streams.begin(), streams.end(), [&](uint64_t id) {
+    return footer.Find(StreamId{id}) == nullptr;
+  });
+  return extent.at.value + extent.header.extent_bytes + footer.FooterBytesAfter(1, unknown) <=
+         segment_bytes;
+}
+
+// One run of Recover().
+class Recovery {
+ public:
+  Recovery(Archive& archive, Catalog& catalog) : archive_(archive), catalog_(catalog) {}
+
+  absl::StatusOr<RecoveryReport> Run(bool rebuild);
+
+ private:
+  using Row = std::optional<SegmentRow>;
+
+  absl::Status ReadCatalog();
+  absl::Status RecoverSlot(uint32_t slot, const Row& row);
+  absl::Status RecoverSegment(const SegmentHeader& header, const Row& row);
+  absl::Status ForgetRow(const Row& row);
+  absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
+  absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer);
+  absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
+  absl::StatusOr<FooterBuilder> Scan(const SegmentHeader& header, FileOffset mark);
+  absl::Status WriteFooter(const SegmentHeader& header, const FooterBuilder& footer);
+  absl::Status LearnRecording(const SegmentHeader& header);
+  absl::Status EndLearnedRecordings();
+  void Damage(uint32_t slot, absl::string_view what);
+  std::string Path(uint32_t slot) const { return Archive::SegmentPath(archive_.directory(), slot); }
+
+  Archive& archive_;
+  Catalog& catalog_;
+  RecoveryReport report_;
+  std::map<uint32_t, SegmentRow> rows_;         // by slot
+  std::set<uint64_t> deleted_;                  // uids
+  std::map<uint64_t, std::string> recordings_;  // uid to id, those of the catalog
+  // Recordings of which only the segments knew, and whether they ended in good order.
+  std::map<uint64_t, RecordingRow> learned_;
+  std::set<uint64_t> broken_off_;
+  bool ids_lost_ = false;
+};
+
+void Recovery::Damage(uint32_t slot, absl::string_view what) {
+  ++report_.segments_damaged;
+  report_.notes.push_back(absl::StrCat("segment file ", Path(slot), " is damaged: ", what));
+}
+
+absl::Status Recovery::ReadCatalog() {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, catalog_.Segments());
+  for (const SegmentRow& row : segments) rows_.emplace(row.slot, row);
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<uint64_t> deleted, catalog_.DeletedRecordings());
+  deleted_.insert(deleted.begin(), deleted.end());
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, catalog_.Recordings());
+  for (const RecordingRow& row : recordings) recordings_.emplace(row.uid, row.id);
+  SLUICE_ASSIGN_OR_RETURN(report_.last_segment_id, catalog_.LastSegmentId());
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::ForgetRow(const Row& row) {
+  if (!row) return absl::OkStatus();
+  // One that was only begun never held anything.
+  if (row->sealed || row->durable.value > kBlockBytes) {
+    ++report_.segments_forgotten;
+    report_.notes.push_back(absl::StrCat("segment ", Number(row->id), " of recording \"",
+                                         row->recording, "\" is not in ", Path(row->slot),
+                                         " any more: its ", row->payload.value, " bytes are gone"));
+  }
+  return catalog_.ForgetSegment(row->id);
+}
+
+absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
+  if (slot >= archive_.meta().segment_count || archive_.segment_fd(slot) < 0) {
+    report_.slots_kept_out.push_back(slot);
+    return ForgetRow(row);
+  }
+  AlignedBuffer block(kBlockBytes);
+  if (const absl::Status status =
+          ReadFully(archive_.segment_fd(slot), Path(slot), {0}, block.span());
+      !status.ok()) {
+    Damage(slot, status.message());
+    report_.slots_kept_out.push_back(slot);
+    ids_lost_ = true;
+    return ForgetRow(row);
+  }
+  const absl::StatusOr<SegmentHeader> header = ParseSlotHeader(block.span());
+  if (absl::IsNotFound(header.status())) return ForgetRow(row);  // never used
+  if (absl::IsFailedPrecondition(header.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(Path(slot), ": ", header.status().message()));
+  }
+  if (!header.ok()) {
+    Damage(slot, header.status().message());
+    ids_lost_ = true;
+    return ForgetRow(row);
+  }
+  if (header->archive_uuid != archive_.meta().uuid || header->slot != slot ||
+      header->segment_bytes != archive_.meta().segment.value) {
+    // Somebody's data, perhaps: not ours to write over.
+    Damage(slot, absl::StrCat("it is a copy of another archive's or of slot ", header->slot,
+                              "'s file, and is left alone"));
+    report_.slots_kept_out.push_back(slot);
+    return ForgetRow(row);
+  }
+  report_.last_segment_id = std::max(report_.last_segment_id, SegmentId{header->segment_id});
+  if (IsEmptySlot(*header)) return ForgetRow(row);
+  if (deleted_.contains(header->recording_uid)) return EraseDeleted(slot, *header, row);
+  if (row && Number(row->id) != header->segment_id) {
+    SLUICE_RETURN_IF_ERROR(ForgetRow(row));
+    return RecoverSegment(*header, std::nullopt);
+  }
+  return RecoverSegment(*header, row);
+}
+
+// The catalog was told to forget the recording; a header that survived must not bring it back.
+absl::Status Recovery::EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row) {
+  AlignedBuffer block(kBlockBytes);
+  const SegmentHeader empty = EmptySlotHeader(header);
+  std::copy_n(reinterpret_cast<const std::byte*>(&empty), sizeof(empty), block.data());
+  const int fd = archive_.segment_fd(slot);
+  absl::Status status = WriteFully(fd, Path(slot), {0}, block.span());
+  if (status.ok() && fdatasync(fd) != 0) status = FileError("fdatasync", Path(slot), errno);
+  if (!status.ok()) {
+    Damage(slot, status.message());
+    report_.slots_kept_out.push_back(slot);
+  } else {
+    report_.notes.push_back(absl::StrCat("segment ", header.segment_id,
+                                         " of a deleted recording was erased in ", Path(slot)));
+  }
+  return row ? catalog_.ForgetSegment(row->id) : absl::OkStatus();
+}
+
+absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& row) {
+  const uint32_t slot = header.slot;
+  const SegmentId id{header.segment_id};
+  const ByteCount size = archive_.meta().segment;
+  AlignedBuffer last_block(kBlockBytes);
+  absl::Status footer_status = ReadFully(archive_.segment_fd(slot), Path(slot),
+                                         {size.value - kBlockBytes}, last_block.span());
+  if (footer_status.ok()) {
+    footer_status = ParseSegmentTrailer(last_block.span(), id, size).status();
+  }
+  if (absl::IsFailedPrecondition(footer_status)) {
+    return absl::FailedPreconditionError(absl::StrCat(Path(slot), ": ", footer_status.message()));
+  }
+  if (footer_status.ok() && row && row->sealed) return absl::OkStatus();  // nothing new
+  if (footer_status.ok()) {
+    absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(slot));
+    if (!reader.ok()) return reader.status();
+    const absl::StatusOr<SegmentFooter> footer = (*reader)->ReadFooter();
+    if (footer.ok()) return Index(header, *footer);
+    footer_status = footer.status();
+  }
+  // A torn footer is what a crash leaves; a footer that was durable is not torn by one.
+  if (row && row->sealed) {
+    Damage(slot, absl::StrCat("its footer is lost (", footer_status.message(),
+                              "); what its extents still say was taken in again"));
+  }
+  return ScanAndSeal(header, row ? row->durable : FileOffset{0});
+}
+
+absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer) {
+  SLUICE_RETURN_IF_ERROR(LearnRecording(header));
+  if ((footer.trailer.flags & kSealedByRecovery) != 0) broken_off_.insert(header.recording_uid);
+  SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
+  const SegmentUpdate update = UpdateOf(header, footer);
+  SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
+  ++report_.segments_indexed;
+  return absl::OkStatus();
+}
+
+// What holds from the segment's begin. `mark`: the catalog's durable mark.
+absl::StatusOr<FooterBuilder> Recovery::Scan(const SegmentHeader& header, FileOffset mark) {
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentReader> reader,
+                          SegmentReader::Open(Path(header.slot)));
+  // Headers first: they also say how far the disk had been synced before each.
+  std::vector<ExtentIndex> found;
+  FileOffset at{kBlockBytes};
+  FileOffset durable = mark;
+  absl::Status end;
+  while (true) {
+    absl::StatusOr<ExtentIndex> extent = reader->ReadExtentIndex(at);
+    if (absl::IsFailedPrecondition(extent.status())) return extent.status();
+    if (!extent.ok()) {
+      end = extent.status();
+      break;
+    }
+    if (extent->header.sequence != found.size()) {
+      end = absl::OutOfRangeError("an extent is out of sequence");
+      break;
+    }
+    if (extent->header.durable_bytes <= at.value) {
+      durable = std::max(durable, FileOffset{extent->header.durable_bytes});
+    }
+    at = at + ByteCount{extent->header.extent_bytes};
+    found.push_back(*std::move(extent));
+  }
+  FooterBuilder footer;
+  for (const ExtentIndex& extent : found) {
+    const FileOffset extent_end = extent.at + ByteCount{extent.header.extent_bytes};
+    if (extent_end > durable) {
+      // It may be torn: only its payload can tell.
+      if ((extent.header.flags & kExtentHasPayloadCrc) == 0) break;
+      if (end = reader->CheckPayload(extent); !end.ok()) break;
+    }
+    if (!FooterFits(footer, extent, header.segment_bytes)) break;
+    footer.Add(extent.at, extent.header, extent.fragments, extent.events);
+  }
+  if (footer.data_end() < mark) {
+    Damage(header.slot, absl::StrCat("extents hold up to ", footer.data_end().value, ", but ",
+                                     mark.value, " had been durable (", end.message(), ")"));
+  }
+  return footer;
+}
+
+absl::Status Recovery::WriteFooter(const SegmentHeader& header, const FooterBuilder& footer) {
+  const AlignedBuffer bytes =
+      footer.Build(SegmentId{header.segment_id}, {header.segment_bytes}, kSealedByRecovery);
+  const int fd = archive_.segment_fd(header.slot);
+  SLUICE_RETURN_IF_ERROR(
+      WriteFully(fd, Path(header.slot), {header.segment_bytes - bytes.size()}, bytes.span()));
+  return fdatasync(fd) == 0 ? absl::OkStatus() : FileError("fdatasync", Path(header.slot), errno);
+}
+
+absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark) {
+  const SegmentId id{header.segment_id};
+  absl::StatusOr<FooterBuilder> footer = Scan(header, mark);
+  if (absl::IsFailedPrecondition(footer.status())) return footer.status();
+  if (!footer.ok()) {
+    Damage(header.slot, footer.status().message());
+    report_.slots_kept_out.push_back(header.slot);
+    return catalog_.ForgetSegment(id);
+  }
+  if (footer->empty()) return catalog_.ForgetSegment(id);  // nothing held: the slot is free
+  SLUICE_RETURN_IF_ERROR(LearnRecording(header));
+  broken_off_.insert(header.recording_uid);
+  // From here on what had not been known to be durable is.
+  const absl::Status sealed = WriteFooter(header, *footer);
+  if (!sealed.ok()) {
+    Damage(header.slot, sealed.message());
+    report_.slots_kept_out.push_back(header.slot);
+  }
+  SegmentUpdate update = UpdateOf(header, *footer);
+  update.sealed = sealed.ok();
+  SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
+  SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
+  ++report_.segments_sealed;
+  report_.payload_recovered += footer->payload();
+  return absl::OkStatus();
+}
+
+// A recording that the catalog does not know gets a row from what the segment's header says.
+absl::Status Recovery::LearnRecording(const SegmentHeader& header) {
+  const uint64_t uid = header.recording_uid;
+  if (const auto at = learned_.find(uid); at != learned_.end()) {
+    at->second.created = std::min(at->second.created, UnixNanos{header.created_ns});
+    return absl::OkStatus();
+  }
+  if (recordings_.contains(uid)) return absl::OkStatus();
+  RecordingRow row;
+  row.uid = uid;
+  row.id = RecordingName(header);
+  row.source = "";
+  row.state = RecordingState::kRecording;
+  row.created = {header.created_ns};
+  absl::Status put = catalog_.PutRecording(row);
+  if (absl::IsAlreadyExists(put)) {
+    // Two were given the same name; the uid tells them apart.
+    row.id = absl::StrCat(row.id.substr(0, kRecordingNameBytesMax - 17), "-",
+                          absl::Hex(uid, absl::kZeroPad16));
+    put = catalog_.PutRecording(row);
+  }
+  SLUICE_RETURN_IF_ERROR(put);
+  report_.notes.push_back(
+      absl::StrCat("recording \"", row.id, "\" was known only to its segments"));
+  recordings_.emplace(uid, row.id);
+  learned_.emplace(uid, row);
+  return absl::OkStatus();
+}
+
+// Those that were not broken off have been stopped; when, their last byte says.
+absl::Status Recovery::EndLearnedRecordings() {
+  std::map<uint64_t, UnixNanos> last_time;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, catalog_.Segments());
+  for (const SegmentRow& row : segments) {
+    last_time[row.recording_uid] = std::max(last_time[row.recording_uid], row.last_time);
+  }
+  for (auto& [uid, row] : learned_) {
+    StreamFilter filter;
+    filter.recording = row.id;
+    filter.open = true;
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<StreamRow> open,
+                            catalog_.Streams(filter, StreamId{0}, 1));
+    if (open.empty() && !broken_off_.contains(uid)) {
+      row.state = RecordingState::kStopped;
+      row.stopped = last_time[uid];
+    }
+    SLUICE_RETURN_IF_ERROR(catalog_.PutRecording(row));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
+  report_.catalog_rebuilt = rebuild;
+  if (rebuild) SLUICE_RETURN_IF_ERROR(catalog_.Clear());
+  SLUICE_RETURN_IF_ERROR(ReadCatalog());
+  for (uint32_t slot = 0; slot < archive_.meta().segment_count; ++slot) {
+    const auto row = rows_.find(slot);
+    SLUICE_RETURN_IF_ERROR(RecoverSlot(slot, row == rows_.end() ? Row() : Row(row->second)));
+  }
+  for (const auto& [slot, row] : rows_) {
+    if (slot >= archive_.meta().segment_count) SLUICE_RETURN_IF_ERROR(ForgetRow(row));
+  }
+  SLUICE_RETURN_IF_ERROR(EndLearnedRecordings());
+  SLUICE_ASSIGN_OR_RETURN(report_.streams_interrupted,
+                          catalog_.CloseInterrupted({absl::GetCurrentTimeNanos()}));
+  if (!deleted_.empty() && report_.slots_kept_out.empty()) {
+    // The headers that were erased before the crash, too, must be on stable storage first.
+    if (syncfs(archive_.segment_fd(0)) == 0) SLUICE_RETURN_IF_ERROR(catalog_.ForgetDeletions());
+  }
+  if (rebuild || ids_lost_) {
+    report_.last_segment_id = SegmentId{Number(report_.last_segment_id) + kIdsLost};
+  }
+  return std::move(report_);
+}
+
+}  // namespace
+
+absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
+  return Recovery(archive, catalog).Run(rebuild);
+}
+
+}  // namespace sluice

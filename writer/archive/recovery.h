@@ -1,0 +1,41 @@
+// Makes catalog and segments agree again: after a crash, after the catalog was lost.
+#ifndef WRITER_ARCHIVE_RECOVERY_H_
+#define WRITER_ARCHIVE_RECOVERY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ingest/units.h"
+#include "writer/archive/archive.h"
+#include "writer/catalog/catalog.h"
+
+namespace sluice {
+
+struct RecoveryReport {
+  uint32_t segments_sealed = 0;     // had been open: scanned, and sealed where they hold
+  uint32_t segments_indexed = 0;    // sealed, but unknown to the catalog
+  uint32_t segments_forgotten = 0;  // known to the catalog, but not there any more
+  uint32_t segments_damaged = 0;    // unreadable header or footer
+  ByteCount payload_recovered;      // in the segments that were sealed here
+  uint32_t streams_interrupted = 0;
+  bool catalog_rebuilt = false;    // it was missing or damaged
+  std::vector<std::string> notes;  // one sentence for each thing out of the ordinary
+  // For the keeper.
+  SegmentId last_segment_id{};           // ids go on after this one
+  std::vector<uint32_t> slots_kept_out;  // must not be written to
+};
+
+// Reads every slot's header and trailer. Open segments (no trailer of the same id) are scanned
+// forward up to the first extent that fails magic, id, sequence or CRC; what holds gets a footer.
+// Without payload CRCs, only extents that the durable mark covered are kept: the catalog's mark
+// or one carried by a later extent. `rebuild` empties the catalog first.
+//
+// FAILED_PRECONDITION: a segment is of a newer format. Otherwise damage is noted and left behind;
+// an error is one of the catalog's.
+absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild);
+
+}  // namespace sluice
+
+#endif  // WRITER_ARCHIVE_RECOVERY_H_

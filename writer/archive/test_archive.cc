@@ -1,0 +1,52 @@
+#include "writer/archive/test_archive.h"
+
+#include <filesystem>
+
+#include "gtest/gtest.h"
+#include "ingest/check.h"
+
+namespace sluice {
+
+std::string FreshDirectory() {
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+  const std::string path = testing::TempDir() + "/" + test->test_suite_name() + "." + test->name();
+  std::filesystem::remove_all(path);
+  std::filesystem::create_directories(path);
+  return path;
+}
+
+TestArchive::TestArchive(uint32_t slots) : directory_(FreshDirectory() + "/archive") {
+  ArchiveOptions options;
+  options.directory = directory_;
+  options.segment = MiB(1);
+  options.capacity = MiB(slots);
+  absl::StatusOr<std::unique_ptr<Archive>> archive = Archive::Open(options);
+  if (!archive.ok()) ADD_FAILURE() << archive.status();
+  SLUICE_CHECK(archive.ok());
+  archive_ = *std::move(archive);
+  meta_ = archive_->meta();
+}
+
+void TestArchive::Reopen() {
+  archive_.reset();
+  ArchiveOptions options;
+  options.directory = directory_;
+  absl::StatusOr<std::unique_ptr<Archive>> archive = Archive::Open(options);
+  if (!archive.ok()) ADD_FAILURE() << archive.status();
+  SLUICE_CHECK(archive.ok());
+  archive_ = *std::move(archive);
+}
+
+TestSegmentOptions TestArchive::Segment(uint64_t id, uint32_t slot, const std::string& recording,
+                                        uint64_t uid) const {
+  TestSegmentOptions options;
+  options.uuid = meta_.uuid;
+  options.id = SegmentId{id};
+  options.slot = slot;
+  options.size = meta_.segment;
+  options.recording = recording;
+  options.recording_uid = uid;
+  return options;
+}
+
+}  // namespace sluice

@@ -1,0 +1,44 @@
+// A small archive in a fresh directory, for tests.
+#ifndef WRITER_ARCHIVE_TEST_ARCHIVE_H_
+#define WRITER_ARCHIVE_TEST_ARCHIVE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "writer/archive/archive.h"
+#include "writer/segment/test_segment.h"
+
+namespace sluice {
+
+// An empty directory below the test's, its name made from the test's.
+std::string FreshDirectory();
+
+class TestArchive {
+ public:
+  // `slots` segments of 1 MiB.
+  explicit TestArchive(uint32_t slots = 8);
+
+  // Closes and opens it again, as the next start would.
+  void Reopen();
+  void Close() { archive_.reset(); }
+
+  Archive& operator*() { return *archive_; }
+  Archive* operator->() { return archive_.get(); }
+  const std::string& directory() const { return directory_; }
+  std::string SegmentPath(uint32_t slot) const { return Archive::SegmentPath(directory_, slot); }
+  std::string CatalogPath() const { return Archive::CatalogPath(directory_); }
+
+  // The options of a segment in this archive.
+  TestSegmentOptions Segment(uint64_t id, uint32_t slot, const std::string& recording = "test",
+                             uint64_t uid = 7) const;
+
+ private:
+  std::string directory_;
+  std::unique_ptr<Archive> archive_;
+  ArchiveMeta meta_;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_ARCHIVE_TEST_ARCHIVE_H_

@@ -1,0 +1,49 @@
+#include "writer/archive/update_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+void Fold(StreamUpdate& into, const StreamUpdate& later) {
+  into.last_time = std::max(into.last_time, later.last_time);
+  into.begin = std::min(into.begin, later.begin);
+  into.end = std::max(into.end, later.end);
+  if (later.reason != CloseReason::kNone) into.reason = later.reason;
+}
+
+}  // namespace
+
+void UpdateQueue::Add(SegmentUpdate update) {
+  const auto [found, is_new] = places_.try_emplace(update.segment);
+  Place& place = found->second;
+  if (is_new) {
+    place.at = updates_.size();
+    updates_.push_back(std::move(update));
+    return;
+  }
+  SegmentUpdate& into = updates_[place.at];
+  if (place.streams.empty()) {
+    for (size_t i = 0; i < into.streams.size(); ++i) place.streams[into.streams[i].stream] = i;
+  }
+  std::vector<StreamUpdate> streams = std::move(into.streams);
+  for (const StreamUpdate& stream : update.streams) {
+    const auto [at, is_first] = place.streams.try_emplace(stream.stream, streams.size());
+    if (is_first) {
+      streams.push_back(stream);
+    } else {
+      Fold(streams[at->second], stream);
+    }
+  }
+  update.sealed |= into.sealed;
+  into = std::move(update);
+  into.streams = std::move(streams);
+}
+
+std::vector<SegmentUpdate> UpdateQueue::Take() {
+  places_.clear();
+  return std::exchange(updates_, {});
+}
+
+}  // namespace sluice

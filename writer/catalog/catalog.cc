@@ -1,0 +1,490 @@
+#include "writer/catalog/catalog.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ingest/status_macros.h"
+#include "writer/catalog/schema.h"
+#include "writer/catalog/sqlite.h"
+#include "writer/stream_id.h"
+
+namespace sluice {
+namespace {
+
+// SQLite's integers are signed; ids and uids keep their 64 bits. (An id's top bit is set only
+// after eight million openings of the archive.)
+int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
+uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
+int64_t IdOf(StreamId id) { return Signed(static_cast<uint64_t>(id)); }
+int64_t IdOf(SegmentId id) { return Signed(static_cast<uint64_t>(id)); }
+
+// SocketAddress and Ledger are stored as their bytes, like in the segments.
+template <class Plain>
+absl::Span<const std::byte> BytesOf(const Plain& plain) {
+  return {reinterpret_cast<const std::byte*>(&plain), sizeof(plain)};
+}
+template <class Plain>
+Plain FromBytes(absl::Span<const std::byte> bytes) {
+  Plain plain;
+  if (bytes.size() == sizeof(plain)) std::memcpy(&plain, bytes.data(), sizeof(plain));
+  return plain;
+}
+
+constexpr char kSelectRecording[] =
+    "SELECT uid, id, source, state, created_ns, stopped_ns, failure,"
+    " (SELECT COUNT(*) FROM streams WHERE recording_uid = uid),"
+    " (SELECT COALESCE(SUM(payload), 0) FROM segments WHERE recording_uid = uid)"
+    " FROM recordings";
+
+RecordingRow ReadRecording(const SqliteQuery& query) {
+  RecordingRow row;
+  row.uid = Unsigned(query.Int(0));
+  row.id = query.Text(1);
+  row.source = query.Text(2);
+  row.state = static_cast<RecordingState>(query.Int(3));
+  row.created = {query.Int(4)};
+  row.stopped = {query.Int(5)};
+  row.failure = query.Text(6);
+  row.stream_count = Unsigned(query.Int(7));
+  row.payload = {Unsigned(query.Int(8))};
+  return row;
+}
+
+constexpr char kSelectStream[] =
+    "SELECT s.id, r.id, s.recording_uid, s.peer, s.local, s.opened_ns, s.last_ns, s.\"begin\","
+    " s.durable, s.open, s.reason"
+    " FROM streams s LEFT JOIN recordings r ON r.uid = s.recording_uid";
+
+StreamRow ReadStream(const SqliteQuery& query) {
+  StreamRow row;
+  row.id = StreamId{Unsigned(query.Int(0))};
+  row.recording = query.Text(1);
+  row.recording_uid = Unsigned(query.Int(2));
+  row.peer = FromBytes<SocketAddress>(query.Blob(3));
+  row.local = FromBytes<SocketAddress>(query.Blob(4));
+  row.opened = {query.Int(5)};
+  row.last_time = {query.Int(6)};
+  row.begin = {Unsigned(query.Int(7))};
+  row.durable = {Unsigned(query.Int(8))};
+  row.open = query.Int(9) != 0;
+  row.reason = static_cast<CloseReason>(query.Int(10));
+  return row;
+}
+
+constexpr char kSelectSegment[] =
+    "SELECT g.id, g.slot, g.recording_uid, r.id, g.lane, g.epoch, g.sealed, g.durable,"
+    " g.first_ns, g.last_ns, g.payload, g.ledger"
+    " FROM segments g LEFT JOIN recordings r ON r.uid = g.recording_uid ORDER BY g.id";
+
+SegmentRow ReadSegment(const SqliteQuery& query) {
+  SegmentRow row;
+  row.id = SegmentId{Unsigned(query.Int(0))};
+  row.slot = static_cast<uint32_t>(query.Int(1));
+  row.recording_uid = Unsigned(query.Int(2));
+  row.recording = query.Text(3);
+  row.lane = LaneId{static_cast<uint16_t>(query.Int(4))};
+  row.epoch = static_cast<uint32_t>(query.Int(5));
+  row.sealed = query.Int(6) != 0;
+  row.durable = {Unsigned(query.Int(7))};
+  row.first_time = {query.Int(8)};
+  row.last_time = {query.Int(9)};
+  row.payload = {Unsigned(query.Int(10))};
+  row.ledger = FromBytes<Ledger>(query.Blob(11));
+  return row;
+}
+
+constexpr char kSelectPart[] =
+    "SELECT g.id, g.slot, g.sealed, g.durable, p.\"begin\", p.\"end\", p.stream_id"
+    " FROM parts p JOIN segments g ON g.id = p.segment_id";
+
+StreamPart ReadPart(const SqliteQuery& query) {
+  StreamPart part;
+  part.segment = SegmentId{Unsigned(query.Int(0))};
+  part.slot = static_cast<uint32_t>(query.Int(1));
+  part.sealed = query.Int(2) != 0;
+  part.durable = {Unsigned(query.Int(3))};
+  part.begin = {Unsigned(query.Int(4))};
+  part.end = {Unsigned(query.Int(5))};
+  part.stream = StreamId{Unsigned(query.Int(6))};
+  return part;
+}
+
+// All rows of `query`, each read by `read`.
+template <class Row>
+absl::StatusOr<std::vector<Row>> ReadAll(SqliteQuery& query, Row (*read)(const SqliteQuery&)) {
+  std::vector<Row> rows;
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Step());
+    if (!has_row) return rows;
+    rows.push_back(read(query));
+  }
+}
+
+// The bounds of the texts that begin with `prefix`: [prefix, end). Addresses are ASCII.
+std::string PrefixEnd(const std::string& prefix) { return prefix + '\x7f'; }
+
+class SqliteCatalog final : public Catalog {
+ public:
+  explicit SqliteCatalog(std::unique_ptr<SqliteDatabase> db) : db_(std::move(db)) {}
+
+  absl::StatusOr<std::vector<RecordingRow>> Recordings() override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query(absl::StrCat(kSelectRecording, " ORDER BY id")));
+    return ReadAll(query, ReadRecording);
+  }
+
+  absl::StatusOr<RecordingRow> Recording(const std::string& id) override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query(absl::StrCat(kSelectRecording, " WHERE id = ?")));
+    SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Bind(id).Step());
+    if (!has_row) return absl::NotFoundError(absl::StrCat("no recording \"", id, "\""));
+    return ReadRecording(query);
+  }
+
+  absl::StatusOr<std::vector<StreamRow>> Streams(const StreamFilter& filter, StreamId after,
+                                                 size_t limit) override {
+    // Each combination of filters is one statement, so that each can use its index.
+    std::string sql = absl::StrCat(kSelectStream, " WHERE s.id > ?");
+    if (filter.recording) {
+      absl::StrAppend(&sql, " AND s.recording_uid = (SELECT uid FROM recordings WHERE id = ?)");
+    }
+    if (filter.peer_prefix) absl::StrAppend(&sql, " AND s.peer_text >= ? AND s.peer_text < ?");
+    if (filter.open) absl::StrAppend(&sql, " AND s.open = ", *filter.open ? 1 : 0);
+    if (filter.since) absl::StrAppend(&sql, " AND (s.open = 1 OR s.last_ns >= ?)");
+    if (filter.until) absl::StrAppend(&sql, " AND s.opened_ns < ?");
+    absl::StrAppend(&sql, " ORDER BY s.id LIMIT ?");
+
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(sql));
+    query.Bind(IdOf(after));
+    if (filter.recording) query.Bind(*filter.recording);
+    if (filter.peer_prefix) query.Bind(*filter.peer_prefix).Bind(PrefixEnd(*filter.peer_prefix));
+    if (filter.since) query.Bind(filter.since->value);
+    if (filter.until) query.Bind(filter.until->value);
+    query.Bind(static_cast<int64_t>(std::min<size_t>(limit, INT32_MAX)));
+    return ReadAll(query, ReadStream);
+  }
+
+  absl::StatusOr<StreamRow> Stream(StreamId id) override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query(absl::StrCat(kSelectStream, " WHERE s.id = ?")));
+    SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Bind(IdOf(id)).Step());
+    if (!has_row) {
+      return absl::NotFoundError(absl::StrCat("no stream ", StreamIdToString(id),
+                                              ": it never was, or its segments were reused"));
+    }
+    return ReadStream(query);
+  }
+
+  absl::StatusOr<std::vector<StreamPart>> StreamParts(StreamId id) override {
+    SLUICE_ASSIGN_OR_RETURN(
+        SqliteQuery query,
+        db_->Query(absl::StrCat(kSelectPart,
+                                " WHERE p.stream_id = ? ORDER BY p.\"begin\", p.segment_id")));
+    query.Bind(IdOf(id));
+    return ReadAll(query, ReadPart);
+  }
+
+  absl::StatusOr<std::vector<StreamPart>> SegmentParts(SegmentId id) override {
+    SLUICE_ASSIGN_OR_RETURN(
+        SqliteQuery query,
+        db_->Query(absl::StrCat(kSelectPart, " WHERE p.segment_id = ? ORDER BY p.stream_id")));
+    query.Bind(IdOf(id));
+    return ReadAll(query, ReadPart);
+  }
+
+  absl::StatusOr<std::vector<SegmentRow>> Segments() override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(kSelectSegment));
+    return ReadAll(query, ReadSegment);
+  }
+
+  absl::StatusOr<SegmentId> LastSegmentId() override {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t last,
+                            db_->QueryInt("SELECT last_segment_id FROM archive"));
+    return SegmentId{Unsigned(last)};
+  }
+
+  absl::StatusOr<std::vector<uint64_t>> DeletedRecordings() override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query("SELECT recording_uid FROM deletions ORDER BY 1"));
+    return ReadAll<uint64_t>(query, [](const SqliteQuery& q) { return Unsigned(q.Int(0)); });
+  }
+
+  absl::Status PutRecording(const RecordingRow& row) override {
+    return DurableTransaction([&]() -> absl::Status {
+      {
+        SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                                db_->Query("SELECT uid FROM recordings WHERE id = ?"));
+        SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Bind(row.id).Step());
+        if (has_row && Unsigned(query.Int(0)) != row.uid) {
+          return absl::AlreadyExistsError(absl::StrCat("recording \"", row.id,
+                                                       "\" exists already: choose another id, or ",
+                                                       "delete it first"));
+        }
+      }
+      SLUICE_ASSIGN_OR_RETURN(
+          SqliteQuery query, db_->Query("INSERT OR REPLACE INTO recordings"
+                                        " (uid, id, source, state, created_ns, stopped_ns, failure)"
+                                        " VALUES (?, ?, ?, ?, ?, ?, ?)"));
+      return query.Bind(Signed(row.uid))
+          .Bind(row.id)
+          .Bind(row.source)
+          .Bind(static_cast<int64_t>(row.state))
+          .Bind(row.created.value)
+          .Bind(row.stopped.value)
+          .Bind(row.failure)
+          .Run();
+    });
+  }
+
+  absl::Status DeleteRecording(const std::string& id) override {
+    return DurableTransaction([&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(const RecordingRow row, Recording(id));
+      // Parts go by their segments: streams and segments of a recording are only each other's.
+      for (const char* sql :
+           {"DELETE FROM parts WHERE segment_id IN"
+            " (SELECT id FROM segments WHERE recording_uid = ?)",
+            "DELETE FROM streams WHERE recording_uid = ?",
+            "DELETE FROM segments WHERE recording_uid = ?", "DELETE FROM recordings WHERE uid = ?",
+            "INSERT OR IGNORE INTO deletions (recording_uid) VALUES (?)"}) {
+        SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(sql));
+        SLUICE_RETURN_IF_ERROR(query.Bind(Signed(row.uid)).Run());
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status BeginSegment(const SegmentRow& row) override {
+    return db_->Transaction([&]() -> absl::Status {
+      std::vector<int64_t> earlier;
+      {
+        SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                                db_->Query("SELECT id FROM segments WHERE slot = ? OR id = ?"));
+        query.Bind(row.slot).Bind(IdOf(row.id));
+        SLUICE_ASSIGN_OR_RETURN(
+            earlier, ReadAll<int64_t>(query, [](const SqliteQuery& q) { return q.Int(0); }));
+      }
+      for (const int64_t id : earlier) SLUICE_RETURN_IF_ERROR(Forget(id));
+      SLUICE_ASSIGN_OR_RETURN(
+          SqliteQuery insert,
+          db_->Query(
+              "INSERT INTO segments (id, slot, recording_uid, lane, epoch, sealed, durable,"
+              " first_ns, last_ns, payload, ledger) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+      SLUICE_RETURN_IF_ERROR(insert.Bind(IdOf(row.id))
+                                 .Bind(row.slot)
+                                 .Bind(Signed(row.recording_uid))
+                                 .Bind(static_cast<int64_t>(row.lane))
+                                 .Bind(row.epoch)
+                                 .Bind(row.sealed ? 1 : 0)
+                                 .Bind(Signed(row.durable.value))
+                                 .Bind(row.first_time.value)
+                                 .Bind(row.last_time.value)
+                                 .Bind(Signed(row.payload.value))
+                                 .Bind(BytesOf(row.ledger))
+                                 .Run());
+      SLUICE_ASSIGN_OR_RETURN(
+          SqliteQuery last,
+          db_->Query("UPDATE archive SET last_segment_id = MAX(last_segment_id, ?)"));
+      return last.Bind(IdOf(row.id)).Run();
+    });
+  }
+
+  absl::Status ForgetSegment(SegmentId id) override {
+    return db_->Transaction([&] { return Forget(IdOf(id)); });
+  }
+
+  absl::Status Publish(absl::Span<const SegmentUpdate> updates) override {
+    return db_->Transaction([&]() -> absl::Status {
+      for (const SegmentUpdate& update : updates) {
+        SLUICE_RETURN_IF_ERROR(PublishSegment(update));
+        for (const StreamUpdate& stream : update.streams) {
+          SLUICE_RETURN_IF_ERROR(PublishStream(update, stream));
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status ForgetDeletions() override { return db_->Execute("DELETE FROM deletions"); }
+
+  absl::StatusOr<uint32_t> CloseInterrupted(UnixNanos now) override {
+    uint32_t streams = 0;
+    SLUICE_RETURN_IF_ERROR(db_->Transaction([&]() -> absl::Status {
+      SLUICE_RETURN_IF_ERROR(
+          db_->Execute("DELETE FROM streams WHERE open = 1"
+                       " AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = streams.id)"));
+      SLUICE_RETURN_IF_ERROR(db_->Execute(absl::StrCat(
+          "UPDATE streams SET open = 0, reason = ", static_cast<int>(CloseReason::kInterrupted),
+          " WHERE open = 1")));
+      streams = static_cast<uint32_t>(db_->changes());
+      return db_->Execute(absl::StrCat(
+          "UPDATE recordings SET state = ", static_cast<int>(RecordingState::kInterrupted),
+          ", stopped_ns = COALESCE((SELECT NULLIF(MAX(last_ns), 0) FROM segments"
+          " WHERE recording_uid = uid), ",
+          now.value, ") WHERE state = ", static_cast<int>(RecordingState::kRecording)));
+    }));
+    return streams;
+  }
+
+  absl::Status Clear() override {
+    return db_->Transaction([&] {
+      return db_->Execute("DELETE FROM parts; DELETE FROM streams; DELETE FROM segments;");
+    });
+  }
+
+ private:
+  // A transaction that is on stable storage when it returns.
+  absl::Status DurableTransaction(const std::function<absl::Status()>& body) {
+    SLUICE_RETURN_IF_ERROR(db_->Execute("PRAGMA synchronous = FULL"));
+    const absl::Status status = db_->Transaction(body);
+    SLUICE_RETURN_IF_ERROR(db_->Execute("PRAGMA synchronous = NORMAL"));
+    return status;
+  }
+
+  absl::Status Forget(int64_t segment) {
+    for (const char* sql :
+         {// Streams that lose their last part, unless more may come.
+          "DELETE FROM streams WHERE open = 0"
+          " AND id IN (SELECT stream_id FROM parts WHERE segment_id = ?1)"
+          " AND NOT EXISTS (SELECT 1 FROM parts q WHERE q.stream_id = streams.id"
+          "                 AND q.segment_id <> ?1)",
+          // The others begin later.
+          "UPDATE streams SET \"begin\" = COALESCE((SELECT MIN(q.\"begin\") FROM parts q"
+          "  WHERE q.stream_id = streams.id AND q.segment_id <> ?1), durable),"
+          " durable = COALESCE((SELECT MAX(q.\"end\") FROM parts q"
+          "  WHERE q.stream_id = streams.id AND q.segment_id <> ?1), durable)"
+          " WHERE id IN (SELECT stream_id FROM parts WHERE segment_id = ?1)",
+          "DELETE FROM parts WHERE segment_id = ?1", "DELETE FROM segments WHERE id = ?1"}) {
+      SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(sql));
+      SLUICE_RETURN_IF_ERROR(query.Bind(segment).Run());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status PublishSegment(const SegmentUpdate& update) {
+    SLUICE_ASSIGN_OR_RETURN(
+        SqliteQuery query,
+        db_->Query("UPDATE segments SET sealed = MAX(sealed, ?2), durable = MAX(durable, ?3),"
+                   " first_ns = ?4, last_ns = ?5, payload = ?6, ledger = ?7 WHERE id = ?1"));
+    SLUICE_RETURN_IF_ERROR(query.Bind(IdOf(update.segment))
+                               .Bind(update.sealed ? 1 : 0)
+                               .Bind(Signed(update.durable.value))
+                               .Bind(update.first_time.value)
+                               .Bind(update.last_time.value)
+                               .Bind(Signed(update.payload.value))
+                               .Bind(BytesOf(update.ledger))
+                               .Run());
+    if (db_->changes() == 0) {
+      return absl::FailedPreconditionError(absl::StrCat("publish segment ",
+                                                        static_cast<uint64_t>(update.segment),
+                                                        ": the catalog does not know it"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status PublishStream(const SegmentUpdate& update, const StreamUpdate& stream) {
+    SLUICE_ASSIGN_OR_RETURN(
+        SqliteQuery upsert,
+        db_->Query(
+            "INSERT INTO streams (id, recording_uid, peer, peer_text, local, opened_ns, last_ns,"
+            " \"begin\", durable, open, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET last_ns = MAX(last_ns, excluded.last_ns),"
+            // A part may come without the event that says who the stream is, when a refused write
+            // was repeated in the next segment; then another part knows.
+            " peer = CASE WHEN opened_ns = 0 THEN excluded.peer ELSE peer END,"
+            " peer_text = CASE WHEN opened_ns = 0 THEN excluded.peer_text ELSE peer_text END,"
+            " local = CASE WHEN opened_ns = 0 THEN excluded.local ELSE local END,"
+            " opened_ns = CASE WHEN opened_ns = 0 THEN excluded.opened_ns ELSE opened_ns END,"
+            // Without a part, where it begins and ends were only placeholders.
+            " \"begin\" = CASE WHEN EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = excluded.id)"
+            "   THEN MIN(\"begin\", excluded.\"begin\") ELSE excluded.\"begin\" END,"
+            " durable = CASE WHEN EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = excluded.id)"
+            "   THEN MAX(durable, excluded.durable) ELSE excluded.durable END, open = MIN(open, "
+            "excluded.open),"
+            " reason = MAX(reason, excluded.reason)"));
+    SLUICE_RETURN_IF_ERROR(upsert.Bind(IdOf(stream.stream))
+                               .Bind(Signed(update.track.recording_uid))
+                               .Bind(BytesOf(stream.peer))
+                               .Bind(stream.peer.ToString())
+                               .Bind(BytesOf(stream.local))
+                               .Bind(stream.opened.value)
+                               .Bind(stream.last_time.value)
+                               .Bind(Signed(stream.begin.value))
+                               .Bind(Signed(stream.end.value))
+                               .Bind(stream.reason == CloseReason::kNone ? 1 : 0)
+                               .Bind(static_cast<int64_t>(stream.reason))
+                               .Run());
+    SLUICE_ASSIGN_OR_RETURN(
+        SqliteQuery part,
+        db_->Query("INSERT INTO parts (stream_id, segment_id, \"begin\", \"end\")"
+                   " VALUES (?, ?, ?, ?) ON CONFLICT (stream_id, segment_id) DO UPDATE SET"
+                   " \"begin\" = MIN(\"begin\", excluded.\"begin\"),"
+                   " \"end\" = MAX(\"end\", excluded.\"end\")"));
+    return part.Bind(IdOf(stream.stream))
+        .Bind(IdOf(update.segment))
+        .Bind(Signed(stream.begin.value))
+        .Bind(Signed(stream.end.value))
+        .Run();
+  }
+
+  std::unique_ptr<SqliteDatabase> db_;
+};
+
+absl::Status NotACatalog(const std::string& path, absl::string_view why) {
+  return absl::DataLossError(absl::StrCat(
+      "catalog ", path, ": ", why,
+      "; what it held is in the segments: run \"sluice archive rebuild\" on the archive"));
+}
+
+// The schema of an existing catalog, or a new one's.
+absl::Status CheckSchema(SqliteDatabase& db, const std::string& path, Catalog::Mode mode) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t application, db.QueryInt("PRAGMA application_id"));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t version, db.QueryInt("PRAGMA user_version"));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t tables, db.QueryInt("SELECT COUNT(*) FROM sqlite_schema"));
+  if (tables == 0 && mode == Catalog::Mode::kReadWrite) {
+    return db.Transaction([&] {
+      return db.Execute(absl::StrCat(kCatalogSchema,
+                                     "PRAGMA application_id = ", kCatalogApplicationId,
+                                     "; PRAGMA user_version = ", kCatalogVersion));
+    });
+  }
+  if (application != kCatalogApplicationId) return NotACatalog(path, "it is not a catalog");
+  if (version > kCatalogVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("catalog ", path, " has version ", version,
+                                                      "; this program knows up to ",
+                                                      kCatalogVersion, ": use a newer one"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<SqliteDatabase>> OpenDatabase(const std::string& path,
+                                                             Catalog::Mode mode) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<SqliteDatabase> db,
+                          SqliteDatabase::Open(path, mode == Catalog::Mode::kReadOnly
+                                                         ? SqliteDatabase::Mode::kReadOnly
+                                                         : SqliteDatabase::Mode::kReadWrite));
+  if (mode == Catalog::Mode::kReadWrite) {
+    // NORMAL: after a loss of power the last transactions may be missing, nothing else.
+    SLUICE_RETURN_IF_ERROR(db->Execute(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = "
+        "67108864"));
+  }
+  SLUICE_RETURN_IF_ERROR(db->Execute("PRAGMA temp_store = MEMORY"));
+  SLUICE_RETURN_IF_ERROR(CheckSchema(*db, path, mode));
+  return db;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path, Mode mode) {
+  absl::StatusOr<std::unique_ptr<SqliteDatabase>> db = OpenDatabase(path, mode);
+  if (db.ok()) return std::make_unique<SqliteCatalog>(*std::move(db));
+  if (absl::IsDataLoss(db.status()) && !absl::StrContains(db.status().message(), "rebuild")) {
+    return NotACatalog(path, db.status().message());
+  }
+  return db.status();
+}
+
+}  // namespace sluice

@@ -1,0 +1,140 @@
+// What the archive holds, in SQLite: recordings, streams, segments, and which stream is where.
+#ifndef WRITER_CATALOG_CATALOG_H_
+#define WRITER_CATALOG_CATALOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "ingest/receive/socket_address.h"
+#include "ingest/units.h"
+#include "writer/extent/format.h"
+#include "writer/ledger.h"
+#include "writer/segment/segment_keeper.h"
+
+namespace sluice {
+
+// How a recording ended, or that it has not.
+enum class RecordingState : uint8_t { kRecording = 1, kStopped = 2, kFailed = 3, kInterrupted = 4 };
+
+struct RecordingRow {
+  uint64_t uid = 0;
+  std::string id;      // unique among the rows
+  std::string source;  // "tcp://0.0.0.0:9000", "tcp-connect://10.0.0.1:9000"; for people
+  RecordingState state = RecordingState::kRecording;
+  UnixNanos created;
+  UnixNanos stopped;    // 0: not yet
+  std::string failure;  // one sentence when kFailed
+  // Sums over what the archive still holds.
+  uint64_t stream_count = 0;
+  ByteCount payload;
+};
+
+struct StreamRow {
+  StreamId id{};
+  std::string recording;
+  uint64_t recording_uid = 0;
+  SocketAddress peer;
+  SocketAddress local;
+  UnixNanos opened;
+  UnixNanos last_time;
+  StreamOffset begin;    // the first offset that still exists: grows as segments are reused
+  StreamOffset durable;  // the first offset that is not durable yet
+  bool open = true;
+  CloseReason reason = CloseReason::kNone;
+};
+
+struct SegmentRow {
+  SegmentId id{};
+  uint32_t slot = 0;
+  uint64_t recording_uid = 0;
+  std::string recording;
+  LaneId lane{};
+  uint32_t epoch = 0;
+  bool sealed = false;
+  FileOffset durable;  // sealed: the end of its extents
+  UnixNanos first_time;
+  UnixNanos last_time;
+  ByteCount payload;
+  Ledger ledger;
+};
+
+// Where a part of a stream lies.
+struct StreamPart {
+  SegmentId segment{};
+  uint32_t slot = 0;
+  bool sealed = false;
+  FileOffset durable;  // of the segment
+  StreamOffset begin;
+  StreamOffset end;
+  StreamId stream{};
+};
+
+struct StreamFilter {
+  std::optional<std::string> recording;
+  std::optional<std::string> peer_prefix;  // of SocketAddress::ToString()
+  std::optional<bool> open;
+  std::optional<UnixNanos> since;  // streams whose life overlaps [since, until)
+  std::optional<UnixNanos> until;
+};
+
+// One connection to the catalog. Thread-compatible: one thread at a time. Any number of readers
+// may be open beside the one writer, in other processes too; a reader sees whole batches.
+class Catalog {
+ public:
+  enum class Mode { kReadOnly, kReadWrite };
+
+  // kReadWrite creates what is missing. DATA_LOSS: not a catalog, or a damaged one (the message
+  // names `sluice archive rebuild`); FAILED_PRECONDITION: made by a newer version.
+  static absl::StatusOr<std::unique_ptr<Catalog>> Open(const std::string& path, Mode mode);
+  virtual ~Catalog() = default;
+
+  // Reading.
+  virtual absl::StatusOr<std::vector<RecordingRow>> Recordings() = 0;
+  virtual absl::StatusOr<RecordingRow> Recording(const std::string& id) = 0;  // NOT_FOUND
+  // In the order of ids, from the first id after `after`; at most `limit`.
+  virtual absl::StatusOr<std::vector<StreamRow>> Streams(const StreamFilter& filter, StreamId after,
+                                                         size_t limit) = 0;
+  virtual absl::StatusOr<StreamRow> Stream(StreamId id) = 0;  // NOT_FOUND
+  // Ordered by stream offset, then by segment id.
+  virtual absl::StatusOr<std::vector<StreamPart>> StreamParts(StreamId id) = 0;
+  virtual absl::StatusOr<std::vector<SegmentRow>> Segments() = 0;  // ordered by id
+  // The streams that have a part in the segment, ordered by stream id; none when it is not known.
+  virtual absl::StatusOr<std::vector<StreamPart>> SegmentParts(SegmentId id) = 0;
+
+  // The highest id that was ever given to a segment, forgotten ones included; 0: none yet.
+  virtual absl::StatusOr<SegmentId> LastSegmentId() = 0;
+  // The uids of deleted recordings whose segments may still be on the disk.
+  virtual absl::StatusOr<std::vector<uint64_t>> DeletedRecordings() = 0;
+
+  // Writing; each call is one transaction. PutRecording and DeleteRecording also survive the
+  // loss of power; of the rest, the last calls may be lost, for the segments can say it again.
+  //
+  // Inserts the row, or replaces the one of the same uid; the sums are ignored. ALREADY_EXISTS
+  // when another recording has the id.
+  virtual absl::Status PutRecording(const RecordingRow& row) = 0;
+  // Forgets the recording, its streams and its segments, and remembers that it was deleted, so
+  // that its segments are not taken in again before they are erased or reused. NOT_FOUND.
+  virtual absl::Status DeleteRecording(const std::string& id) = 0;
+  // A new, empty segment in `slot`, whose earlier content is forgotten: streams that lose their
+  // last part go, the others begin later.
+  virtual absl::Status BeginSegment(const SegmentRow& row) = 0;
+  virtual absl::Status ForgetSegment(SegmentId id) = 0;
+  virtual absl::Status Publish(absl::Span<const SegmentUpdate> updates) = 0;
+  // Every segment that DeletedRecordings() speaks of is gone from the disk.
+  virtual absl::Status ForgetDeletions() = 0;
+  // At start: streams and recordings that were open when the last writer died. A recording's end
+  // is its last byte's time, or `now` when it has none. Returns how many streams those were.
+  virtual absl::StatusOr<uint32_t> CloseInterrupted(UnixNanos now) = 0;
+  // Forgets everything that can be rebuilt from segments: segments, streams and their parts.
+  virtual absl::Status Clear() = 0;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_CATALOG_CATALOG_H_

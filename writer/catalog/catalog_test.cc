@@ -1,0 +1,447 @@
+#include "writer/catalog/catalog.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "writer/catalog/sqlite.h"
+#include "writer/stream_id.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr uint64_t kUid = 0xF123'4567'89AB'CDEF;  // the top bit, too, comes back
+
+RecordingRow Recording(const std::string& id, uint64_t uid = kUid) {
+  RecordingRow row;
+  row.uid = uid;
+  row.id = id;
+  row.source = "tcp://0.0.0.0:9000";
+  row.created = {5};
+  return row;
+}
+
+SegmentRow Segment(uint64_t id, uint32_t slot, uint64_t uid = kUid) {
+  SegmentRow row;
+  row.id = SegmentId{id};
+  row.slot = slot;
+  row.recording_uid = uid;
+  row.lane = LaneId{2};
+  row.epoch = 3;
+  row.durable = {4096};
+  return row;
+}
+
+StreamUpdate Stream(uint64_t id, uint64_t begin, uint64_t end,
+                    CloseReason reason = CloseReason::kNone) {
+  StreamUpdate stream;
+  stream.stream = StreamId{id};
+  stream.opened = {100};
+  stream.last_time = {static_cast<int64_t>(200 + end)};
+  stream.begin = {begin};
+  stream.end = {end};
+  stream.reason = reason;
+  stream.peer.family = 4;
+  stream.peer.bytes = {10, 0, 0, static_cast<uint8_t>(id)};
+  stream.peer.port = 1234;
+  return stream;
+}
+
+SegmentUpdate Update(uint64_t segment, std::vector<StreamUpdate> streams, bool sealed = false,
+                     uint64_t uid = kUid) {
+  SegmentUpdate update;
+  update.track.recording_uid = uid;
+  update.segment = SegmentId{segment};
+  update.sealed = sealed;
+  update.durable = {8192};
+  update.first_time = {100};
+  update.last_time = {300};
+  update.payload = {50};
+  update.ledger.written = 50;
+  update.streams = std::move(streams);
+  return update;
+}
+
+std::vector<uint64_t> Ids(const absl::StatusOr<std::vector<StreamRow>>& rows) {
+  std::vector<uint64_t> ids;
+  for (const StreamRow& row : rows.value()) ids.push_back(static_cast<uint64_t>(row.id));
+  return ids;
+}
+
+class CatalogTest : public testing::Test {
+ protected:
+  CatalogTest() {
+    for (const char* suffix : {"", "-wal", "-shm"}) std::remove((path_ + suffix).c_str());
+    catalog_ = OpenCatalog();
+  }
+
+  std::unique_ptr<Catalog> OpenCatalog(Catalog::Mode mode = Catalog::Mode::kReadWrite) {
+    auto catalog = Catalog::Open(path_, mode);
+    EXPECT_TRUE(catalog.ok()) << catalog.status();
+    return catalog.ok() ? *std::move(catalog) : nullptr;
+  }
+  void Publish(const SegmentUpdate& update) {
+    const absl::Status status = catalog_->Publish({&update, 1});
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  void Begin(const SegmentRow& row) {
+    const absl::Status status = catalog_->BeginSegment(row);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+
+  const std::string path_ = testing::TempDir() + "/catalog_test.db";
+  std::unique_ptr<Catalog> catalog_;
+};
+
+TEST_F(CatalogTest, RecordingsComeBack) {
+  RecordingRow row = Recording("b");
+  row.state = RecordingState::kFailed;
+  row.stopped = {77};
+  row.failure = "disk lost";
+  ASSERT_TRUE(catalog_->PutRecording(row).ok());
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a", 1)).ok());
+  const auto rows = catalog_->Recordings();
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_THAT(*rows, SizeIs(2));
+  EXPECT_EQ((*rows)[0].id, "a");
+  EXPECT_EQ((*rows)[1].uid, kUid);
+  EXPECT_EQ((*rows)[1].state, RecordingState::kFailed);
+  EXPECT_EQ((*rows)[1].stopped.value, 77);
+  EXPECT_EQ((*rows)[1].failure, "disk lost");
+  EXPECT_EQ((*rows)[1].source, "tcp://0.0.0.0:9000");
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Recording("c").status()));
+}
+
+TEST_F(CatalogTest, ARecordingIsReplacedByItsUidOnly) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  RecordingRow stopped = Recording("a");
+  stopped.state = RecordingState::kStopped;
+  ASSERT_TRUE(catalog_->PutRecording(stopped).ok());
+  EXPECT_EQ(catalog_->Recording("a")->state, RecordingState::kStopped);
+  EXPECT_TRUE(absl::IsAlreadyExists(catalog_->PutRecording(Recording("a", 99))));
+  EXPECT_EQ(catalog_->Recording("a")->uid, kUid);
+}
+
+TEST_F(CatalogTest, PublishedStreamsAreFound) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  Begin(Segment(1, 0));
+  Publish(Update(1, {Stream(7, 0, 10)}));
+  Publish(Update(1, {Stream(7, 0, 30)}));
+
+  const auto stream = catalog_->Stream(StreamId{7});
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  EXPECT_EQ(stream->recording, "a");
+  EXPECT_EQ(stream->recording_uid, kUid);
+  EXPECT_EQ(stream->peer.ToString(), "10.0.0.7:1234");
+  EXPECT_EQ(stream->opened.value, 100);
+  EXPECT_EQ(stream->last_time.value, 230);
+  EXPECT_EQ(stream->begin.value, 0u);
+  EXPECT_EQ(stream->durable.value, 30u);
+  EXPECT_TRUE(stream->open);
+  const auto parts = catalog_->StreamParts(StreamId{7});
+  ASSERT_TRUE(parts.ok());
+  ASSERT_THAT(*parts, SizeIs(1));
+  EXPECT_EQ((*parts)[0].end.value, 30u);
+  EXPECT_EQ((*parts)[0].durable.value, 8192u);
+  EXPECT_FALSE((*parts)[0].sealed);
+  EXPECT_EQ((*parts)[0].stream, StreamId{7});
+  const auto segments = catalog_->Segments();
+  ASSERT_THAT(*segments, SizeIs(1));
+  EXPECT_EQ((*segments)[0].lane, LaneId{2});
+  EXPECT_EQ((*segments)[0].epoch, 3u);
+  EXPECT_EQ((*segments)[0].ledger.written, 50u);
+  EXPECT_EQ((*segments)[0].recording, "a");
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 1u);
+  EXPECT_EQ(catalog_->Recording("a")->payload.value, 50u);
+
+  Publish(Update(1, {Stream(7, 0, 30, CloseReason::kReset)}, /*sealed=*/true));
+  EXPECT_FALSE(catalog_->Stream(StreamId{7})->open);
+  EXPECT_EQ(catalog_->Stream(StreamId{7})->reason, CloseReason::kReset);
+  EXPECT_TRUE(catalog_->Segments()->at(0).sealed);
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{8}).status()));
+}
+
+TEST_F(CatalogTest, AnUnknownSegmentPublishesNothingOfTheBatch) {
+  Begin(Segment(1, 0));
+  const std::vector<SegmentUpdate> batch = {Update(1, {Stream(7, 0, 10)}),
+                                            Update(2, {Stream(8, 0, 10)})};
+  EXPECT_TRUE(absl::IsFailedPrecondition(catalog_->Publish(batch)));
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{7}).status()));
+}
+
+TEST_F(CatalogTest, PartsAreInTheOrderOfTheStream) {
+  for (uint64_t id = 1; id <= 3; ++id) Begin(Segment(id, static_cast<uint32_t>(id)));
+  Publish(Update(2, {Stream(7, 20, 30)}));
+  Publish(Update(3, {Stream(7, 0, 20)}));
+  Publish(Update(1, {Stream(7, 20, 20), Stream(6, 0, 1)}));
+  std::vector<uint64_t> segments;
+  const auto parts = catalog_->StreamParts(StreamId{7});
+  for (const StreamPart& part : *parts) {
+    segments.push_back(static_cast<uint64_t>(part.segment));
+  }
+  EXPECT_THAT(segments, ElementsAre(3, 1, 2));
+  EXPECT_EQ(catalog_->Stream(StreamId{7})->begin.value, 0u);
+  const auto of_segment = catalog_->SegmentParts(SegmentId{1});
+  ASSERT_THAT(*of_segment, SizeIs(2));
+  EXPECT_EQ((*of_segment)[0].stream, StreamId{6});
+  EXPECT_THAT(*catalog_->SegmentParts(SegmentId{9}), IsEmpty());
+}
+
+TEST_F(CatalogTest, ReuseMovesBeginsAndDropsWhatIsGone) {
+  Begin(Segment(1, 0));
+  Publish(Update(1,
+                 {Stream(1, 0, 100), Stream(2, 0, 50, CloseReason::kEndOfStream),
+                  Stream(3, 0, 0, CloseReason::kEndOfStream), Stream(4, 0, 10)},
+                 /*sealed=*/true));
+  Begin(Segment(2, 1));
+  Publish(Update(2, {Stream(1, 100, 200, CloseReason::kReset)}, /*sealed=*/true));
+
+  Begin(Segment(3, 0));  // takes the place of segment 1
+  EXPECT_EQ(catalog_->Stream(StreamId{1})->begin.value, 100u);
+  EXPECT_EQ(catalog_->Stream(StreamId{1})->durable.value, 200u);
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{2}).status()));
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{3}).status()));
+  // Open: more may come.
+  ASSERT_TRUE(catalog_->Stream(StreamId{4}).ok());
+  EXPECT_EQ(catalog_->Stream(StreamId{4})->begin.value, 10u);
+  EXPECT_THAT(*catalog_->StreamParts(StreamId{4}), IsEmpty());
+  Publish(Update(3, {Stream(4, 10, 25)}));
+  EXPECT_EQ(catalog_->Stream(StreamId{4})->begin.value, 10u);
+  EXPECT_EQ(catalog_->Stream(StreamId{4})->durable.value, 25u);
+
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{2}).ok());
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{1}).status()));
+  EXPECT_THAT(*catalog_->Segments(), SizeIs(1));
+  EXPECT_EQ(*catalog_->LastSegmentId(), SegmentId{3});
+}
+
+TEST_F(CatalogTest, IdsOfForgottenSegmentsAreRemembered) {
+  EXPECT_EQ(*catalog_->LastSegmentId(), SegmentId{0});
+  Begin(Segment(9, 0));
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{9}).ok());
+  ASSERT_TRUE(catalog_->Clear().ok());
+  catalog_ = OpenCatalog();
+  EXPECT_EQ(*catalog_->LastSegmentId(), SegmentId{9});
+}
+
+TEST_F(CatalogTest, DeletingARecordingDeletesItEverywhere) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  ASSERT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());
+  Begin(Segment(1, 0));
+  Begin(Segment(2, 1, 2));
+  Publish(Update(1, {Stream(7, 0, 10)}, true));
+  Publish(Update(2, {Stream(8, 0, 10)}, true, 2));
+  EXPECT_TRUE(absl::IsNotFound(catalog_->DeleteRecording("c")));
+  ASSERT_TRUE(catalog_->DeleteRecording("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Recording("a").status()));
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{7}).status()));
+  EXPECT_THAT(*catalog_->StreamParts(StreamId{7}), IsEmpty());
+  EXPECT_THAT(*catalog_->Segments(), SizeIs(1));
+  EXPECT_TRUE(catalog_->Stream(StreamId{8}).ok());
+  EXPECT_THAT(*catalog_->DeletedRecordings(), ElementsAre(kUid));
+  ASSERT_TRUE(catalog_->ForgetDeletions().ok());
+  EXPECT_THAT(*catalog_->DeletedRecordings(), IsEmpty());
+  // The name is free again.
+  EXPECT_TRUE(catalog_->PutRecording(Recording("a", 3)).ok());
+}
+
+TEST_F(CatalogTest, StreamsAreFiltered) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  ASSERT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());
+  Begin(Segment(1, 0));
+  Begin(Segment(2, 1, 2));
+  std::vector<StreamUpdate> streams;
+  for (uint64_t id = 1; id <= 12; ++id) {
+    streams.push_back(
+        Stream(id, 0, id, id % 2 == 0 ? CloseReason::kEndOfStream : CloseReason::kNone));
+    streams.back().opened = {static_cast<int64_t>(1000 * id)};
+    streams.back().last_time = {static_cast<int64_t>(1000 * id + 1500)};
+  }
+  Publish(Update(1, streams));
+  Publish(Update(2, {Stream(20, 0, 1)}, false, 2));
+
+  const auto find = [&](const StreamFilter& filter, uint64_t after = 0, size_t limit = 100) {
+    return Ids(catalog_->Streams(filter, StreamId{after}, limit));
+  };
+  EXPECT_THAT(find({}), SizeIs(13));
+  EXPECT_THAT(find({}, 3, 4), ElementsAre(4, 5, 6, 7));
+  EXPECT_THAT(find({}, 20), IsEmpty());
+  StreamFilter filter;
+  filter.recording = "b";
+  EXPECT_THAT(find(filter), ElementsAre(20));
+  filter.recording = "nothing";
+  EXPECT_THAT(find(filter), IsEmpty());
+  filter.recording = "a";
+  filter.open = false;
+  EXPECT_THAT(find(filter, 4), ElementsAre(6, 8, 10, 12));
+  filter.open = true;
+  EXPECT_THAT(find(filter, 4, 2), ElementsAre(5, 7));
+  filter = {};
+  filter.peer_prefix = "10.0.0.1";
+  EXPECT_THAT(find(filter), ElementsAre(1, 10, 11, 12));
+  filter.peer_prefix = "10.0.0.1:";
+  EXPECT_THAT(find(filter), ElementsAre(1));
+  filter = {};
+  filter.open = false;
+  filter.since = UnixNanos{5500};  // 4 ends exactly there
+  filter.until = UnixNanos{8000};  // 8 begins exactly there
+  EXPECT_THAT(find(filter), ElementsAre(4, 6));
+  filter.open = std::nullopt;
+  filter.since = UnixNanos{1'000'000};  // open streams have no end
+  filter.until = std::nullopt;
+  EXPECT_THAT(find(filter), ElementsAre(1, 3, 5, 7, 9, 11, 20));
+}
+
+TEST_F(CatalogTest, WhatACrashLeftOpenIsInterrupted) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  ASSERT_TRUE(catalog_->PutRecording(Recording("idle", 2)).ok());
+  RecordingRow stopped = Recording("stopped", 3);
+  stopped.state = RecordingState::kStopped;
+  stopped.stopped = {8};
+  ASSERT_TRUE(catalog_->PutRecording(stopped).ok());
+  Begin(Segment(1, 0));
+  Publish(Update(1, {Stream(7, 0, 10), Stream(8, 0, 10, CloseReason::kReset)}));
+  Begin(Segment(2, 1));
+  Publish(Update(2, {Stream(9, 0, 10)}));
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{2}).ok());
+
+  const auto count = catalog_->CloseInterrupted({9999});
+  ASSERT_TRUE(count.ok()) << count.status();
+  EXPECT_EQ(*count, 1u);
+  EXPECT_FALSE(catalog_->Stream(StreamId{7})->open);
+  EXPECT_EQ(catalog_->Stream(StreamId{7})->reason, CloseReason::kInterrupted);
+  EXPECT_EQ(catalog_->Stream(StreamId{8})->reason, CloseReason::kReset);
+  EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{9}).status()));  // nothing is left of it
+  EXPECT_EQ(catalog_->Recording("a")->state, RecordingState::kInterrupted);
+  EXPECT_EQ(catalog_->Recording("a")->stopped.value, 300);  // its last byte
+  EXPECT_EQ(catalog_->Recording("idle")->stopped.value, 9999);
+  EXPECT_EQ(catalog_->Recording("stopped")->state, RecordingState::kStopped);
+  EXPECT_EQ(catalog_->Recording("stopped")->stopped.value, 8);
+}
+
+TEST_F(CatalogTest, ClearKeepsRecordings) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  Begin(Segment(1, 0));
+  Publish(Update(1, {Stream(7, 0, 10)}));
+  ASSERT_TRUE(catalog_->Clear().ok());
+  EXPECT_THAT(*catalog_->Segments(), IsEmpty());
+  EXPECT_THAT(Ids(catalog_->Streams({}, StreamId{0}, 10)), IsEmpty());
+  EXPECT_THAT(*catalog_->StreamParts(StreamId{7}), IsEmpty());
+  EXPECT_TRUE(catalog_->Recording("a").ok());
+}
+
+TEST_F(CatalogTest, ReadersSeeWholeBatchesOfAnotherProcess) {
+  Begin(Segment(1, 0));
+  constexpr uint64_t kBatches = 200;
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // Two streams are always published together, equally long.
+    const auto reader = Catalog::Open(path_, Catalog::Mode::kReadOnly);
+    if (!reader.ok()) _exit(2);
+    while (true) {
+      const auto rows = (*reader)->Streams({}, StreamId{0}, 10);
+      if (!rows.ok()) _exit(3);
+      if (rows->empty()) continue;
+      if (rows->size() != 2 || (*rows)[0].durable != (*rows)[1].durable) _exit(4);
+      if ((*rows)[0].durable.value == kBatches) _exit(0);
+    }
+  }
+  // The child must not touch the parent's connection, and does not.
+  for (uint64_t i = 1; i <= kBatches; ++i) Publish(Update(1, {Stream(1, 0, i), Stream(2, 0, i)}));
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST_F(CatalogTest, AReaderCannotWrite) {
+  const auto reader = OpenCatalog(Catalog::Mode::kReadOnly);
+  EXPECT_FALSE(reader->PutRecording(Recording("a")).ok());
+  EXPECT_FALSE(reader->BeginSegment(Segment(1, 0)).ok());
+}
+
+TEST_F(CatalogTest, AMissingCatalogIsNotFound) {
+  EXPECT_TRUE(absl::IsNotFound(Catalog::Open(path_ + ".none", Catalog::Mode::kReadOnly).status()));
+  EXPECT_NE(access((path_ + ".none").c_str(), F_OK), 0);
+}
+
+TEST_F(CatalogTest, WhatIsNoCatalogIsDataLoss) {
+  catalog_.reset();
+  std::ofstream(path_, std::ios::trunc) << std::string(8192, 'x');
+  for (const auto mode : {Catalog::Mode::kReadOnly, Catalog::Mode::kReadWrite}) {
+    const absl::Status status = Catalog::Open(path_, mode).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("sluice archive rebuild"));
+  }
+  std::remove(path_.c_str());
+  {
+    const auto other = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadWrite);
+    ASSERT_TRUE((*other)->Execute("CREATE TABLE t (x)").ok());
+  }
+  const absl::Status status = Catalog::Open(path_, Catalog::Mode::kReadWrite).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
+TEST_F(CatalogTest, ADamagedCatalogIsDataLoss) {
+  std::vector<StreamUpdate> streams;
+  for (uint64_t id = 1; id <= 2000; ++id) streams.push_back(Stream(id, 0, 1));
+  Begin(Segment(1, 0));
+  Publish(Update(1, streams));
+  catalog_.reset();
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    const std::string garbage(200 * 1024, '\x5A');
+    file.write(garbage.data(), static_cast<std::streamsize>(garbage.size()));
+  }
+  const auto catalog = Catalog::Open(path_, Catalog::Mode::kReadWrite);
+  const absl::Status status =
+      catalog.ok() ? (*catalog)->Streams({}, StreamId{0}, 5000).status() : catalog.status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
+TEST_F(CatalogTest, ANewerCatalogIsNamed) {
+  catalog_.reset();
+  {
+    const auto other = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadWrite);
+    ASSERT_TRUE((*other)->Execute("PRAGMA user_version = 2").ok());
+  }
+  for (const auto mode : {Catalog::Mode::kReadOnly, Catalog::Mode::kReadWrite}) {
+    const absl::Status status = Catalog::Open(path_, mode).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("version 2"));
+  }
+}
+
+// Pages of a long list must not cost what the list costs.
+TEST_F(CatalogTest, QueriesUseIndexes) {
+  const auto db = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadOnly);
+  const auto plan = [&](const std::string& where) {
+    auto query = (*db)->Query("EXPLAIN QUERY PLAN SELECT * FROM streams s WHERE s.id > 5 AND " +
+                              where + " ORDER BY s.id LIMIT 10");
+    EXPECT_TRUE(query.ok()) << query.status();
+    std::string text;
+    while (*query->Step()) absl::StrAppend(&text, query->Text(3), "\n");
+    return text;
+  };
+  EXPECT_THAT(plan("s.open = 1"), HasSubstr("streams_open"));
+  EXPECT_THAT(plan("s.recording_uid = 3"), HasSubstr("streams_by_recording"));
+  for (const char* where : {"s.open = 1", "s.recording_uid = 3", "s.opened_ns < 9"}) {
+    EXPECT_THAT(plan(where), testing::Not(HasSubstr("TEMP B-TREE"))) << where;
+  }
+}
+
+}  // namespace
+}  // namespace sluice

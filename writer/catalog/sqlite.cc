@@ -1,0 +1,189 @@
+#include "writer/catalog/sqlite.h"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ingest/status_macros.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+
+absl::StatusCode CodeOf(int error) {
+  switch (error & 0xFF) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+      return absl::StatusCode::kDataLoss;
+    case SQLITE_FULL:
+      return absl::StatusCode::kResourceExhausted;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_IOERR:
+    case SQLITE_PROTOCOL:
+      return absl::StatusCode::kUnavailable;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_CANTOPEN:
+      return absl::StatusCode::kPermissionDenied;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+absl::Status ErrorOf(sqlite3* db) {
+  const int error = sqlite3_extended_errcode(db);
+  const char* path = sqlite3_db_filename(db, "main");
+  return absl::Status(CodeOf(error), absl::StrCat("catalog ", path != nullptr ? path : "", ": ",
+                                                  sqlite3_errmsg(db), " (SQLite ", error, ")"));
+}
+
+// For a file: URI, in which these characters mean something.
+std::string EscapeUri(const std::string& path) {
+  std::string escaped;
+  for (const char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      absl::StrAppend(&escaped, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    } else {
+      escaped.push_back(c);
+    }
+  }
+  return escaped;
+}
+
+}  // namespace
+
+SqliteQuery::SqliteQuery(SqliteQuery&& from) noexcept
+    : db_(from.db_),
+      statement_(std::exchange(from.statement_, nullptr)),
+      next_parameter_(from.next_parameter_) {}
+
+SqliteQuery::~SqliteQuery() {
+  if (statement_ == nullptr) return;
+  sqlite3_reset(statement_);  // repeats the error of the last step, which Step() has reported
+  sqlite3_clear_bindings(statement_);
+}
+
+// Binding fails only for a wrong parameter number or without memory, and then Step() fails.
+SqliteQuery& SqliteQuery::Bind(int64_t value) {
+  sqlite3_bind_int64(statement_, next_parameter_++, value);
+  return *this;
+}
+
+SqliteQuery& SqliteQuery::Bind(const std::string& text) {
+  sqlite3_bind_text(statement_, next_parameter_++, text.data(), static_cast<int>(text.size()),
+                    SQLITE_TRANSIENT);
+  return *this;
+}
+
+SqliteQuery& SqliteQuery::Bind(absl::Span<const std::byte> blob) {
+  sqlite3_bind_blob(statement_, next_parameter_++, blob.data(), static_cast<int>(blob.size()),
+                    SQLITE_TRANSIENT);
+  return *this;
+}
+
+absl::StatusOr<bool> SqliteQuery::Step() {
+  switch (sqlite3_step(statement_)) {
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return ErrorOf(db_);
+  }
+}
+
+absl::Status SqliteQuery::Run() { return Step().status(); }
+
+int64_t SqliteQuery::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+std::string SqliteQuery::Text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  return text == nullptr ? std::string()
+                         : std::string(text, sqlite3_column_bytes(statement_, column));
+}
+
+absl::Span<const std::byte> SqliteQuery::Blob(int column) const {
+  const auto* blob = static_cast<const std::byte*>(sqlite3_column_blob(statement_, column));
+  return {blob, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path,
+                                                                     Mode mode) {
+  auto database = std::unique_ptr<SqliteDatabase>(new SqliteDatabase);
+  database->path_ = path;
+  if (mode == Mode::kReadOnly && access(path.c_str(), F_OK) != 0) {
+    return absl::NotFoundError(absl::StrCat("catalog ", path, " does not exist"));
+  }
+  // Where the directory cannot be written, a database in WAL mode that nobody has open can be
+  // read only by promising that nobody will write: true when there is no log beside it.
+  const std::string directory = absl::StrCat("./", path.substr(0, path.rfind('/') + 1));
+  const bool immutable =
+      mode == Mode::kReadOnly &&
+      access(path[0] == '/' ? directory.c_str() + 2 : directory.c_str(), W_OK) != 0 &&
+      access((path + "-wal").c_str(), F_OK) != 0;
+  const std::string uri = absl::StrCat("file:", EscapeUri(path), immutable ? "?immutable=1" : "");
+  const int flags =
+      SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+      (mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  if (sqlite3_open_v2(uri.c_str(), &database->db_, flags, nullptr) != SQLITE_OK) {
+    if (database->db_ == nullptr) return absl::ResourceExhaustedError("SQLite: out of memory");
+    return ErrorOf(database->db_);
+  }
+  sqlite3_busy_timeout(database->db_, kBusyTimeoutMs);
+  return database;
+}
+
+SqliteDatabase::~SqliteDatabase() {
+  for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+  sqlite3_close(db_);
+}
+
+absl::StatusOr<SqliteQuery> SqliteDatabase::Query(const std::string& sql) {
+  sqlite3_stmt*& statement = statements_[sql];
+  if (statement == nullptr &&
+      sqlite3_prepare_v3(db_, sql.c_str(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                         &statement, nullptr) != SQLITE_OK) {
+    return ErrorOf(db_);
+  }
+  return SqliteQuery(db_, statement);
+}
+
+absl::Status SqliteDatabase::Execute(const std::string& sql) {
+  if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return ErrorOf(db_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> SqliteDatabase::QueryInt(const std::string& sql) {
+  SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, Query(sql));
+  SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Step());
+  return has_row ? query.Int(0) : 0;
+}
+
+absl::Status SqliteDatabase::Transaction(const std::function<absl::Status()>& body) {
+  return Bracket("BEGIN IMMEDIATE", body);
+}
+
+absl::Status SqliteDatabase::Snapshot(const std::function<absl::Status()>& body) {
+  return Bracket("BEGIN", body);
+}
+
+absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl::Status()>& body) {
+  SLUICE_RETURN_IF_ERROR(Execute(begin));
+  absl::Status status = body();
+  if (status.ok()) status = Execute("COMMIT");
+  // A full disk may have rolled back already.
+  if (!status.ok() && sqlite3_get_autocommit(db_) == 0) {
+    sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  return status;
+}
+
+int64_t SqliteDatabase::changes() const { return sqlite3_changes(db_); }
+
+}  // namespace sluice

@@ -1,0 +1,99 @@
+// Gathers fragments into extents, by the enclosing-range rule.
+#ifndef WRITER_EXTENT_EXTENT_BUILDER_H_
+#define WRITER_EXTENT_EXTENT_BUILDER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "ingest/receive/lease_sink.h"
+#include "ingest/region/region.h"
+#include "ingest/units.h"
+#include "writer/extent/extent_slab.h"
+#include "writer/extent/format.h"
+#include "writer/extent/sealed_extent.h"
+#include "writer/ledger.h"
+
+namespace sluice {
+
+struct ExtentBuilderOptions {
+  uint32_t align = 4096;  // of every range's start and length in memory: a power of two
+  uint64_t extent_bytes_max = 1 << 20;
+  uint32_t ranges_max = 64;    // payload ranges
+  uint32_t entries_max = 510;  // fragments and events together; more do not fit into a header
+  bool payload_crc = true;
+};
+
+// The enclosing-range rule: a fragment [x, x + n) of region memory is written as
+// [floor(x, align), ceil(x + n, align)); neighbouring ranges merge, and the fragment table says
+// where the payload lies. When an extent ends inside a block, that block is copied, because the
+// kernel may go on filling it; the next extent begins with the same block.
+//
+// Owned by a track, on its lane's thread.
+class ExtentBuilder {
+ public:
+  ExtentBuilder(Region& region, ExtentSlab& slab, const ExtentBuilderOptions& options);
+
+  // True when the extent in hand must be sealed before `fragment`, or an event, is added.
+  bool MustSealBefore(const Fragment& fragment) const;
+  bool MustSealBeforeEvent() const;
+
+  // `segment` is the number of the segment, counted by the track, into which this extent will go:
+  // a stream that appears in one for the first time is introduced by an event.
+  void Add(const Fragment& fragment, RegionLease lease, UnixNanos now, uint64_t segment);
+  void AddOpened(const StreamOpened& stream, UnixNanos now, uint64_t segment);
+  void AddClosed(StreamId stream, StreamOffset length, CloseReason how, UnixNanos now);
+
+  bool empty() const { return fragments_.empty() && events_.empty(); }
+  UnixNanos first_time() const { return first_time_; }  // of the extent in hand, unless empty()
+
+  // Not when empty(), nor when the slab is.
+  SealedExtent Seal();
+
+  const Ledger& ledger() const { return ledger_; }
+
+ private:
+  struct Range {
+    RegionOffset begin, end;  // aligned
+    RegionOffset payload_end;
+  };
+  struct OpenStream {
+    UnixNanos opened;
+    SocketAddress peer;
+    SocketAddress local;
+    uint64_t segment;  // the last one in which it was introduced
+  };
+
+  uint64_t HeaderBytes(size_t fragments, size_t events) const {
+    return RoundUp(
+        sizeof(ExtentHeader) + fragments * sizeof(FragmentEntry) + events * sizeof(StreamEvent),
+        kBlockBytes);
+  }
+  void Touch(UnixNanos now);
+  void Introduce(StreamId id, StreamOffset at, UnixNanos now, uint64_t segment);
+  uint64_t PlacePayload(const Fragment& fragment);
+  uint64_t PackTail(SlabSlot& slot, SealedExtent& extent, Range& last);
+
+  Region* region_;
+  ExtentSlab* slab_;
+  const ExtentBuilderOptions options_;
+
+  absl::flat_hash_map<StreamId, OpenStream> streams_;
+  Ledger ledger_;
+
+  // The extent in hand. Payload offsets count from the end of the header until it is sealed.
+  std::vector<FragmentEntry> fragments_;
+  std::vector<StreamEvent> events_;
+  absl::InlinedVector<Range, 8> ranges_;
+  absl::InlinedVector<RegionLease, 4> leases_;
+  uint64_t range_bytes_ = 0;
+  uint64_t payload_bytes_ = 0;
+  uint32_t payload_crc32c_ = 0;
+  UnixNanos first_time_;
+  UnixNanos last_time_;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_EXTENT_EXTENT_BUILDER_H_

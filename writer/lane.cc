@@ -1,0 +1,195 @@
+#include "writer/lane.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "ingest/check.h"
+#include "ingest/status_macros.h"
+#include "writer/stream_id.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kSlots = 32;
+constexpr ByteCount kChunkMax = MiB(1);
+constexpr ByteCount kChunkMin = KiB(64);
+// Status is published before a sleep, and while there is no time to sleep this often.
+constexpr absl::Duration kSleepMax = absl::Seconds(1);
+constexpr absl::Duration kStatusInterval = absl::Milliseconds(20);
+
+// Entries of which any mix of fragments and events fits into the largest header.
+constexpr uint32_t kHeaderEntries =
+    (kExtentHeaderMax.value - sizeof(ExtentHeader)) / sizeof(StreamEvent);
+
+}  // namespace
+
+absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) {
+  LaneSizes sizes;
+  sizes.slots = kSlots;
+  sizes.slab = {RoundUp(ExtentSlab::SizeFor(kSlots).value, 2 << 20)};
+
+  // One extent is one write: header, one chunk, the first block of the next, a pad.
+  const DiskGeometry& disk = options.geometry;
+  uint64_t write_max = disk.write_bytes_max;
+  if (!huge_pages) write_max = std::min<uint64_t>(write_max, uint64_t{disk.ranges_max} * 4096);
+  sizes.chunk = kChunkMax;
+  const auto overhead = kExtentHeaderMax.value + 2 * kBlockBytes;
+  while (sizes.chunk > kChunkMin && (sizes.chunk.value + overhead > write_max ||
+                                     sizes.chunk.value * 8 > options.segment.value)) {
+    sizes.chunk.value /= 2;
+  }
+  sizes.extent.extent_bytes_max = sizes.chunk.value + overhead;
+  sizes.extent.ranges_max = std::clamp<uint32_t>(disk.ranges_max / 2, 8, 64);
+  // Neither a header nor a segment's footer is outgrown.
+  sizes.extent.entries_max = static_cast<uint32_t>(
+      std::min<uint64_t>(kHeaderEntries, options.segment.value / 16 / sizeof(StreamRecord)));
+  sizes.extent.align = std::max<uint32_t>(
+      disk.memory_align,
+      disk.virt_boundary == 0 ? 1 : static_cast<uint32_t>(disk.virt_boundary + 1));
+  if (sizes.extent.align > kBlockBytes || disk.offset_align > kBlockBytes) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device ", disk.device, " wants writes aligned to ",
+                     std::max(sizes.extent.align, disk.offset_align),
+                     " bytes; Sluice aligns to 4096: put the archive on another device"));
+  }
+
+  const uint64_t needed = sizes.slab.value + sizes.chunk.value * 8;
+  if (options.region.value < needed) {
+    return absl::InvalidArgumentError(absl::StrCat("a region of ", options.region.value >> 10,
+                                                   " KiB is too small: at least ", needed >> 20,
+                                                   " MiB are needed for this disk"));
+  }
+  sizes.chunks = static_cast<uint32_t>((options.region - sizes.slab).value / sizes.chunk.value);
+  sizes.tracks_max = std::min<uint32_t>(sizes.chunks / 8, UINT8_MAX);
+  return sizes;
+}
+
+absl::StatusOr<std::unique_ptr<Lane>> Lane::Open(const LaneOptions& options,
+                                                 std::unique_ptr<Ring> ring,
+                                                 SegmentKeeper& keeper) {
+  SLUICE_ASSIGN_OR_RETURN(LaneSizes sizes, PlanLane(options, /*huge_pages=*/true));
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Region> region,
+                          Region::Map(sizes.slab, options.region - sizes.slab));
+  if (!region->huge_pages()) {
+    SLUICE_ASSIGN_OR_RETURN(sizes, PlanLane(options, /*huge_pages=*/false));
+  }
+  const absl::Status registered = ring->RegisterMemory(region->memory());
+  std::unique_ptr<Lane> lane =
+      absl::WrapUnique(new Lane(options, sizes, std::move(ring), std::move(region), keeper));
+  lane->status_.registered = registered.ok();
+  if (!registered.ok()) lane->status_.warning = std::string(registered.message());
+  return lane;
+}
+
+Lane::Lane(const LaneOptions& options, const LaneSizes& sizes, std::unique_ptr<Ring> ring,
+           std::unique_ptr<Region> region, SegmentKeeper& keeper)
+    : options_(options),
+      sizes_(sizes),
+      region_(std::move(region)),
+      ring_(std::move(ring)),
+      chunks_(region_->area_begin(), sizes.chunk, sizes.chunks),
+      slab_(*region_, sizes.slots),
+      keeper_(&keeper) {
+  status_.region = {region_->memory().size()};
+  status_.huge_pages = region_->huge_pages();
+}
+
+Lane::~Lane() { SLUICE_CHECK(tracks_.empty()); }
+
+absl::StatusOr<uint8_t> Lane::AddTrack(const TrackOptions& options) {
+  if (tracks_.size() >= sizes_.tracks_max) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a lane with a region of ", options_.region.value >> 20, " MiB serves at most ",
+        sizes_.tracks_max, " recordings: stop one, or choose a larger region"));
+  }
+  uint8_t number = 0;
+  while (tracks_.contains(number)) ++number;
+  const LaneParts parts{
+      .ring = ring_.get(),
+      .region = region_.get(),
+      .chunks = &chunks_,
+      .slab = &slab_,
+      .keeper = keeper_,
+      .segment = options_.segment,
+      .extent = sizes_.extent,
+      .next_stream =
+          [this] {
+            return MakeStreamId(
+                {options_.epoch, static_cast<uint8_t>(options_.id), ++streams_named_});
+          },
+  };
+  // The keeper answers on its own thread. A track is there until it has its answer.
+  auto on_segment_ready = [this, number](absl::StatusOr<SegmentLoan> loan) {
+    Post([number, loan = std::move(loan)](Lane& lane) {
+      lane.tracks_.at(number)->OnSegmentReady(loan);
+    });
+  };
+  auto track = std::make_unique<Track>(number, parts, options, std::move(on_segment_ready));
+  SLUICE_RETURN_IF_ERROR(track->Open());
+  tracks_.emplace(number, std::move(track));
+  wait_ = absl::ZeroDuration();
+  return number;
+}
+
+void Lane::StopTrack(uint8_t track, bool abort) {
+  tracks_.at(track)->Stop(abort);
+  wait_ = absl::ZeroDuration();
+}
+
+TrackStatus Lane::RemoveTrack(uint8_t track) {
+  const auto found = tracks_.find(track);
+  SLUICE_CHECK(found != tracks_.end() && found->second->finished());
+  TrackStatus last = found->second->status(ring_->Monotonic());
+  tracks_.erase(found);
+  return last;
+}
+
+void Lane::Turn() {
+  DrainMailbox();
+  ring_->SubmitAndWait(wait_);
+  const std::span<const Completion> completions = ring_->Harvest();
+  const absl::Duration now = ring_->Monotonic();
+  const UnixNanos wall = ring_->RealTime();
+  for (const Completion& done : completions) {
+    tracks_.at(done.tag.track)->OnCompletion(done, now, wall);
+  }
+
+  // From here on no lease is held by anything but an extent, or the line before the builder.
+  wait_ = kSleepMax;
+  for (auto& [number, track] : tracks_) wait_ = std::min(wait_, track->OnTurn(now, wall));
+  if (wait_ >= kStatusInterval || now >= next_status_) PublishStatus(now);
+}
+
+void Lane::Post(std::function<void(Lane&)> mail) {
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    mailbox_.push_back(std::move(mail));
+  }
+  ring_->Wake();
+}
+
+void Lane::DrainMailbox() {
+  std::vector<std::function<void(Lane&)>> mail;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    mail.swap(mailbox_);
+  }
+  if (!mail.empty()) wait_ = absl::ZeroDuration();
+  for (const auto& letter : mail) letter(*this);
+}
+
+void Lane::PublishStatus(absl::Duration now) {
+  next_status_ = now + kStatusInterval;
+  const std::lock_guard lock(status_mutex_);
+  status_.tracks.clear();
+  for (const auto& [number, track] : tracks_) status_.tracks[number] = track->status(now);
+}
+
+LaneStatus Lane::status() const {
+  const std::lock_guard lock(status_mutex_);
+  return status_;
+}
+
+}  // namespace sluice

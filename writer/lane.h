@@ -1,0 +1,109 @@
+// One thread, one core, one ring, one region of memory: where tracks live.
+#ifndef WRITER_LANE_H_
+#define WRITER_LANE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ingest/region/chunk_pool.h"
+#include "ingest/region/region.h"
+#include "ingest/ring/ring.h"
+#include "ingest/units.h"
+#include "writer/archive/disk_geometry.h"
+#include "writer/extent/extent_slab.h"
+#include "writer/segment/segment_keeper.h"
+#include "writer/track.h"
+
+namespace sluice {
+
+struct LaneOptions {
+  LaneId id{};
+  uint32_t epoch = 0;  // the archive's: part of stream ids
+  ByteCount region = MiB(64);
+  ByteCount segment;  // the archive's
+  DiskGeometry geometry;
+};
+
+// How a region is divided. Every size is a sum, and they fit each other, or InvalidArgument.
+struct LaneSizes {
+  uint32_t slots;   // extents sealed at a time: in flight, or behind one that is
+  ByteCount slab;   // a block of zeros, and a header and a packed block for each slot
+  ByteCount chunk;  // a whole one fits into an extent that the device takes in one write
+  uint32_t chunks;
+  uint32_t tracks_max;  // so that each has a chunk, and half of all are left to those that receive
+  ExtentBuilderOptions extent;
+};
+absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages);
+
+// A snapshot, for other threads.
+struct LaneStatus {
+  std::map<uint8_t, TrackStatus> tracks;
+  ByteCount region;
+  bool registered = false;  // writes go from registered memory
+  bool huge_pages = false;
+  std::string warning;  // one sentence, or empty
+};
+
+// The lane's thread opens it, turns it and destroys it, when every track has finished. Others may
+// Post() and ask for status().
+class Lane {
+ public:
+  // `keeper` outlives the lane.
+  static absl::StatusOr<std::unique_ptr<Lane>> Open(const LaneOptions& options,
+                                                    std::unique_ptr<Ring> ring,
+                                                    SegmentKeeper& keeper);
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+  ~Lane();
+
+  // One turn: mail, completions, then what they made possible. Waits when there is nothing to do.
+  void Turn();
+
+  // The track's number. RESOURCE_EXHAUSTED when the region is too small for one more. Takes over
+  // the listener in `options` unless it fails.
+  absl::StatusOr<uint8_t> AddTrack(const TrackOptions& options);
+  void StopTrack(uint8_t track, bool abort);
+  // A finished one; its last status is returned.
+  TrackStatus RemoveTrack(uint8_t track);
+
+  // -- From any thread.
+  // Runs `mail` on the lane's thread, at its next turn.
+  void Post(std::function<void(Lane&)> mail);
+  LaneStatus status() const;
+
+ private:
+  Lane(const LaneOptions& options, const LaneSizes& sizes, std::unique_ptr<Ring> ring,
+       std::unique_ptr<Region> region, SegmentKeeper& keeper);
+  void DrainMailbox();
+  void PublishStatus(absl::Duration now);
+
+  const LaneOptions options_;
+  const LaneSizes sizes_;
+  // Declared so that what is borrowed outlives the borrower; the ring goes before the memory
+  // that the kernel knows through it.
+  std::unique_ptr<Region> region_;
+  std::unique_ptr<Ring> ring_;
+  ChunkPool chunks_;
+  ExtentSlab slab_;
+  SegmentKeeper* keeper_;
+  std::map<uint8_t, std::unique_ptr<Track>> tracks_;
+  uint32_t streams_named_ = 0;
+  absl::Duration wait_;  // how long the next turn may sleep
+  absl::Duration next_status_;
+
+  mutable std::mutex mailbox_mutex_;
+  std::vector<std::function<void(Lane&)>> mailbox_;
+  mutable std::mutex status_mutex_;
+  LaneStatus status_;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_LANE_H_

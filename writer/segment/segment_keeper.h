@@ -1,0 +1,80 @@
+// Where a track gets its segments from, and to whom it tells what has become durable.
+#ifndef WRITER_SEGMENT_SEGMENT_KEEPER_H_
+#define WRITER_SEGMENT_SEGMENT_KEEPER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ingest/receive/socket_address.h"
+#include "ingest/units.h"
+#include "writer/extent/format.h"
+#include "writer/ledger.h"
+
+namespace sluice {
+
+// One recording on one lane.
+struct TrackIdentity {
+  std::string recording;       // the recording's id
+  uint64_t recording_uid = 0;  // tells apart recordings that were given the same id
+  LaneId lane{};
+  ExtentKind kind = ExtentKind::kStream;
+};
+
+// An empty segment, its header block already durable. The track writes from kBlockBytes on.
+struct SegmentLoan {
+  SegmentId id{};
+  int fd = -1;     // O_DIRECT where the file system has it; owned by the keeper
+  ByteCount size;  // of the file: header, extents and footer
+};
+
+// What a stream has durable in one segment, in one StreamUpdate per stream and publication.
+struct StreamUpdate {
+  StreamId stream{};
+  UnixNanos opened;
+  UnixNanos last_time;  // of its last durable fragment or event
+  StreamOffset begin;   // this segment holds [begin, end)
+  StreamOffset end;
+  CloseReason reason = CloseReason::kNone;
+  SocketAddress peer;
+  SocketAddress local;
+};
+
+// What has become durable in a segment. Of the segment as a whole, so that a later update makes an
+// earlier one superfluous; only the streams are those that changed since the last publication.
+struct SegmentUpdate {
+  TrackIdentity track;
+  SegmentId segment{};
+  bool sealed = false;  // its footer is durable: the last update of this segment
+  FileOffset durable;   // every extent before this is on stable storage
+  UnixNanos first_time;
+  UnixNanos last_time;
+  ByteCount payload;                  // of all its durable extents
+  Ledger ledger;                      // of the last of them
+  std::vector<StreamUpdate> streams;  // only those that changed
+};
+
+// Declared by the tracks, implemented by the archive (writer/archive/archive_keeper.h). Both
+// calls may come from any lane's thread, return at once and cannot fail.
+class SegmentKeeper {
+ public:
+  virtual ~SegmentKeeper() = default;
+
+  // Asks for an empty segment: a free one, else the oldest sealed one, reused. `ready` is called
+  // exactly once, on a thread of the keeper's, and must only hand the answer over.
+  // Fails with RESOURCE_EXHAUSTED when no segment may go, UNAVAILABLE when the disk refuses.
+  using Ready = std::function<void(absl::StatusOr<SegmentLoan>)>;
+  virtual void RequestSegment(const TrackIdentity& track, Ready ready) = 0;
+
+  // Gives back a loan into which nothing was written.
+  virtual void ReturnSegment(SegmentId segment) = 0;
+
+  // Told in the order in which things became durable; never names a byte that is not.
+  virtual void Publish(SegmentUpdate update) = 0;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_SEGMENT_SEGMENT_KEEPER_H_

@@ -1,0 +1,414 @@
+#include "writer/segment/segment_writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ingest/check.h"
+
+namespace sluice {
+namespace {
+
+// What a write's completion means. Decided here once; above this nobody reads errno.
+enum class Verdict { kFinished, kContinue, kRetry, kRefused };
+
+Verdict JudgeWrite(uint64_t left, int32_t result) {
+  if (result > 0) {
+    SLUICE_CHECK(static_cast<uint64_t>(result) <= left);
+    return static_cast<uint64_t>(result) == left ? Verdict::kFinished : Verdict::kContinue;
+  }
+  if (result == -EINTR || result == -EAGAIN) return Verdict::kRetry;
+  return Verdict::kRefused;  // 0 too: no progress and no reason; never spin
+}
+
+uint64_t TotalBytes(std::span<const iovec> ranges) {
+  uint64_t sum = 0;
+  for (const iovec& range : ranges) sum += range.iov_len;
+  return sum;
+}
+
+// Forgets the first `bytes` of the ranges.
+template <class Ranges>
+void Advance(Ranges& ranges, uint64_t bytes) {
+  auto first = ranges.begin();
+  while (first != ranges.end() && bytes >= first->iov_len) bytes -= (first++)->iov_len;
+  ranges.erase(ranges.begin(), first);
+  if (bytes == 0) return;
+  ranges.front().iov_base = static_cast<std::byte*>(ranges.front().iov_base) + bytes;
+  ranges.front().iov_len -= bytes;
+}
+
+// The most streams that an extent can add to its segment's footer.
+uint64_t StreamsAtMost(const ExtentHeader& header) {
+  return uint64_t{header.fragment_count} + header.event_count;
+}
+
+}  // namespace
+
+SegmentWriter::SegmentWriter(Ring& ring, SegmentKeeper& keeper, TrackIdentity identity,
+                             SegmentKeeper::Ready on_ready, const SegmentWriterOptions& options)
+    : ring_(&ring),
+      keeper_(&keeper),
+      identity_(std::move(identity)),
+      on_ready_(std::move(on_ready)),
+      options_(options),
+      writes_(OpKind::kWrite, options.track, options.writes_in_flight_max + 1),  // and a footer
+      syncs_(OpKind::kSync, options.track, 1) {}
+
+SegmentWriter::~SegmentWriter() {
+  SLUICE_CHECK(idle());
+  if (spare_) keeper_->ReturnSegment(spare_->id);
+}
+
+// ---- extents come in
+
+void SegmentWriter::Append(SealedExtent extent) {
+  if (!failure_.ok()) return DropExtent(extent);
+  Place(std::move(extent), 0);
+}
+
+void SegmentWriter::Place(SealedExtent extent, uint32_t attempts) {
+  if (segments_.empty() || segments_.back().closed) segments_.emplace_back();
+  Segment& segment = segments_.back();
+  const ByteCount bytes{extent.header().extent_bytes};
+  segment.streams_reserved += StreamsAtMost(extent.header());
+  segment.extents.push_back({std::move(extent), segment.end, segment.next_sequence++, attempts});
+  segment.end = segment.end + bytes;
+  if (!waiting_since_) waiting_since_ = now_;
+  if (!HasRoom(segment)) Close(segment);
+}
+
+// Whether one more extent of any size, and the footer after it, is sure to fit.
+bool SegmentWriter::HasRoom(const Segment& segment) const {
+  const uint64_t footer = segment.footer.FooterBytesAfter(
+      1 + segment.extents.size(), options_.entries_max + segment.streams_reserved);
+  return segment.end + ByteCount{options_.extent_bytes_max + footer} <=
+         FileOffset{options_.segment.value};
+}
+
+void SegmentWriter::Close(Segment& segment) {
+  if (segment.closed) return;
+  segment.closed = true;
+  if (&segment == &segments_.back()) ++segment_number_;
+}
+
+void SegmentWriter::Finish() { finishing_ = true; }
+
+// ---- segments to put them into
+
+// Gives the spare segment to the first that has none.
+void SegmentWriter::AssignSpare() {
+  for (Segment& segment : segments_) {
+    if (segment.loan || !spare_) continue;
+    segment.loan = std::exchange(spare_, std::nullopt);
+  }
+}
+
+void SegmentWriter::RequestLoan(absl::Duration now) {
+  AssignSpare();
+  if (loan_requested_ || spare_ || !failure_.ok() || now < next_request_) return;
+  bool wanted = false;
+  for (const Segment& segment : segments_) wanted |= !segment.loan;
+  // The next one is asked for when this one is half full, so that nobody waits for it.
+  if (!wanted && !finishing_ && !segments_.empty()) {
+    wanted = segments_.back().end.value > options_.segment.value / 2;
+  }
+  if (!wanted) return;
+  loan_requested_ = true;
+  keeper_->RequestSegment(identity_, on_ready_);
+}
+
+void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
+  SLUICE_CHECK(loan_requested_);
+  loan_requested_ = false;
+  if (!loan.ok()) {
+    if (absl::IsResourceExhausted(loan.status())) {
+      // Every segment is in use. One becomes free when another track seals it; until then what
+      // was received waits, and with it the senders.
+      next_request_ = now_ + kRequestAgain;
+    } else {
+      LoseDisk(loan.status());
+    }
+    return;
+  }
+  SLUICE_CHECK(loan->size == options_.segment);
+  spare_ = *loan;
+  AssignSpare();
+}
+
+// ---- writes
+
+void SegmentWriter::StartWrites(Segment& segment) {
+  while (segment.loan && segment.queued_at < segment.extents.size() &&
+         writes_.size() < options_.writes_in_flight_max) {
+    Placed& placed = segment.extents[segment.queued_at++];
+    PlaceExtent(placed.extent, segment.loan->id, placed.sequence, segment.mark.durable());
+    placed.state = Placed::kWriting;
+    ++segment.writing;
+    OpTag tag;
+    WriteOp* op = writes_.Start({&segment, &placed, placed.extent.ranges, placed.at}, &tag);
+    ring_->Write(tag, segment.loan->fd, op->at, op->ranges);
+  }
+}
+
+void SegmentWriter::OnWrite(const Completion& done) {
+  WriteOp* const op = writes_.Find(done.tag);
+  SLUICE_CHECK(op != nullptr);
+  Segment& segment = *op->segment;
+  const uint64_t left = TotalBytes(op->ranges);
+  const Verdict verdict = JudgeWrite(left, done.result);
+  if (verdict == Verdict::kContinue || verdict == Verdict::kRetry) {
+    // Goes on at a whole block, so that the rest is as aligned as it was.
+    const uint64_t progress =
+        RoundDown(static_cast<uint64_t>(std::max(done.result, 0)), kBlockBytes);
+    Advance(op->ranges, progress);
+    op->at = op->at + ByteCount{progress};
+    ring_->Write(done.tag, segment.loan->fd, op->at, op->ranges);
+    return;
+  }
+
+  Placed* const placed = op->placed;
+  const uint64_t end = op->at.value + left;
+  writes_.Finish(done.tag);
+  --segment.writing;
+  if (verdict == Verdict::kRefused) {
+    ++counters_.write_errors;
+    const absl::Status why = absl::ErrnoToStatus(
+        -done.result, absl::StrCat("write to segment ", static_cast<uint64_t>(segment.loan->id),
+                                   " up to offset ", end));
+    if (placed == nullptr) return LoseDisk(why);
+    return OnExtentRefused(segment, *placed, why);
+  }
+  if (placed == nullptr) {
+    counters_.disk += ByteCount{footer_.size()};
+    segment.seal = Segment::kFooterWritten;
+    return StartSync(segment);
+  }
+  counters_.disk += ByteCount{placed->extent.header().extent_bytes};
+  counters_.payload += ByteCount{placed->extent.header().payload_bytes};
+  ++counters_.extents;
+  placed->extent.leases.clear();  // from here on the memory may be filled again
+  placed->state = Placed::kWritten;
+  Retire(segment);
+}
+
+void SegmentWriter::OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why) {
+  if (!failure_.ok() || placed.attempts + 1 >= kAttemptsMax) {
+    placed.state = Placed::kMoved;
+    DropExtent(placed.extent);
+    Retire(segment);
+    if (failure_.ok()) LoseDisk(why);
+    return;
+  }
+  Close(segment);
+  // This extent and those that still stand in line go to the segment after this one.
+  placed.state = Placed::kMoved;
+  Place(std::move(placed.extent), placed.attempts + 1);
+  for (; segment.queued_at < segment.extents.size(); ++segment.queued_at) {
+    Placed& queued = segment.extents[segment.queued_at];
+    queued.state = Placed::kMoved;
+    Place(std::move(queued.extent), queued.attempts);
+  }
+  Retire(segment);
+}
+
+// Lets go of extents at the front that are done with. Their slots go back to the slab.
+void SegmentWriter::Retire(Segment& segment) {
+  while (!segment.extents.empty() && segment.extents.front().state >= Placed::kWritten) {
+    const Placed& placed = segment.extents.front();
+    if (placed.state == Placed::kWritten) {
+      Fold(segment, placed);
+    } else {
+      segment.has_hole = true;  // the mark stays here until the footer tells of the hole
+    }
+    segment.extents.pop_front();
+    --segment.queued_at;
+  }
+}
+
+void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
+  const ExtentHeader& header = placed.extent.header();
+  segment.footer.Add(placed.at, header, placed.extent.fragments(), placed.extent.events());
+  segment.streams_reserved -= StreamsAtMost(header);
+  segment.payload += ByteCount{header.payload_bytes};
+  segment.unpublished += ByteCount{header.payload_bytes};
+  for (const FragmentEntry& entry : placed.extent.fragments()) {
+    segment.changed.insert(StreamId{entry.stream_id});
+  }
+  for (const StreamEvent& event : placed.extent.events()) {
+    segment.changed.insert(StreamId{event.stream_id});
+  }
+  if (!segment.has_hole) {
+    segment.mark.OnWrittenUpTo(placed.at + ByteCount{header.extent_bytes});
+  }
+}
+
+// ---- durability
+
+void SegmentWriter::StartFooter(Segment& segment) {
+  footer_ = segment.footer.Build(segment.loan->id, options_.segment, /*flags=*/0);
+  segment.seal = Segment::kFooterWriting;
+  ++segment.writing;
+  OpTag tag;
+  WriteOp* op = writes_.Start(
+      {&segment, nullptr, {}, FileOffset{options_.segment.value - footer_.size()}}, &tag);
+  op->ranges.push_back({footer_.data(), footer_.size()});
+  ring_->Write(tag, segment.loan->fd, op->at, op->ranges);
+}
+
+void SegmentWriter::StartSync(Segment& segment) {
+  segment.mark.OnSyncStarted();
+  segment.covered = Describe(segment);
+  segment.changed.clear();
+  segment.covered_payload = std::exchange(segment.unpublished, ByteCount{});
+  segment.syncing = true;
+  last_sync_ = now_;
+  hurried_ = false;
+  if (!syncing_since_) syncing_since_ = waiting_since_;
+  waiting_since_.reset();
+  OpTag tag;
+  SLUICE_CHECK(syncs_.Start({&segment}, &tag) != nullptr);
+  ring_->SyncData(tag, segment.loan->fd);
+}
+
+// What a sync that starts now will make durable.
+SegmentUpdate SegmentWriter::Describe(const Segment& segment) const {
+  SegmentUpdate update;
+  update.track = identity_;
+  update.segment = segment.loan->id;
+  update.sealed = segment.seal == Segment::kFooterWritten;
+  update.durable = update.sealed ? segment.footer.data_end() : segment.mark.written();
+  update.first_time = segment.footer.first_time();
+  update.last_time = segment.footer.last_time();
+  update.payload = segment.payload;
+  update.ledger = segment.footer.ledger();
+  update.streams.reserve(segment.changed.size());
+  for (const StreamId id : segment.changed) {
+    const StreamRecord* record = segment.footer.Find(id);
+    SLUICE_CHECK(record != nullptr);
+    update.streams.push_back({id,
+                              {record->opened_ns},
+                              {record->last_time_ns},
+                              {record->begin},
+                              {record->end},
+                              record->reason,
+                              record->peer,
+                              record->local});
+  }
+  return update;
+}
+
+void SegmentWriter::OnSync(const Completion& done) {
+  SyncOp* const op = syncs_.Find(done.tag);
+  SLUICE_CHECK(op != nullptr);
+  Segment& segment = *op->segment;
+  syncs_.Finish(done.tag);
+  segment.syncing = false;
+  if (done.result == -EINTR || done.result == -EAGAIN) {
+    OpTag tag;
+    segment.syncing = true;
+    syncs_.Start({&segment}, &tag);
+    return ring_->SyncData(tag, segment.loan->fd);
+  }
+  if (done.result < 0) {
+    // What the device's cache held is in doubt from here on: nothing more is called durable.
+    return LoseDisk(absl::ErrnoToStatus(
+        -done.result,
+        absl::StrCat("fdatasync of segment ", static_cast<uint64_t>(segment.loan->id))));
+  }
+  segment.mark.OnSynced();
+  counters_.durable += segment.covered_payload;
+  for (const StreamUpdate& stream : segment.covered.streams) {
+    if (stream.reason != CloseReason::kNone) ++counters_.streams_closed;
+  }
+  if (segment.covered.sealed) segment.seal = Segment::kSealed;
+  keeper_->Publish(std::exchange(segment.covered, {}));
+
+  const std::optional<absl::Duration> since = std::exchange(syncing_since_, std::nullopt);
+  if (!waiting_since_ && !EverythingIsDurable()) waiting_since_ = since;
+}
+
+bool SegmentWriter::EverythingIsDurable() const {
+  for (const Segment& segment : segments_) {
+    if (segment.seal != Segment::kSealed && segment.mark.durable() != segment.end) return false;
+  }
+  return true;
+}
+
+// ---- the turn
+
+absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
+  now_ = now;
+  // Refused extents may have opened one more segment after the last one was closed.
+  if (finishing_ && !segments_.empty()) Close(segments_.back());
+  RequestLoan(now);
+  for (Segment& segment : segments_) StartWrites(segment);
+
+  // Only the first in line moves towards being durable; several may be done in one turn.
+  while (!segments_.empty() && failure_.ok()) {
+    Segment& first = segments_.front();
+    const bool settled = first.closed && first.extents.empty() && first.writing == 0;
+    if (first.seal == Segment::kSealed) {
+      segments_.pop_front();
+    } else if (settled && !first.syncing && first.footer.empty()) {
+      if (first.loan) keeper_->ReturnSegment(first.loan->id);
+      segments_.pop_front();
+    } else {
+      if (settled && !first.syncing && first.seal == Segment::kOpen) StartFooter(first);
+      break;
+    }
+  }
+  if (!failure_.ok()) return SweepLost();
+  if (segments_.empty()) return absl::InfiniteDuration();
+
+  Segment& first = segments_.front();
+  const bool sync_would_help = first.seal == Segment::kOpen && !first.syncing && !first.closed &&
+                               first.mark.written() > first.mark.durable();
+  const bool all_written = first.extents.empty() && first.writing == 0;
+  const absl::Duration due =
+      hurried_ && all_written
+          ? last_sync_ + std::min(options_.sync_interval, kHurriedInterval)
+          : std::max(last_sync_, waiting_since_.value_or(now)) + options_.sync_interval;
+  if (sync_would_help && now >= due) StartSync(first);
+  absl::Duration next = sync_would_help && now < due ? due - now : absl::InfiniteDuration();
+  if (next_request_ > now) next = std::min(next, next_request_ - now);
+  return next;
+}
+
+// ---- the disk is lost
+
+void SegmentWriter::DropExtent(SealedExtent& extent) {
+  counters_.lost += ByteCount{extent.header().payload_bytes};
+  extent.leases.clear();
+}
+
+void SegmentWriter::LoseDisk(absl::Status why) {
+  if (!failure_.ok()) return;
+  failure_ = std::move(why);
+  for (Segment& segment : segments_) {
+    for (; segment.queued_at < segment.extents.size(); ++segment.queued_at) {
+      Placed& queued = segment.extents[segment.queued_at];
+      queued.state = Placed::kMoved;
+      DropExtent(queued.extent);
+    }
+    Close(segment);
+    Retire(segment);
+  }
+}
+
+// Segments leave the line when the kernel is done with them; recovery will look at them.
+absl::Duration SegmentWriter::SweepLost() {
+  while (!segments_.empty() && segments_.front().writing == 0 && !segments_.front().syncing &&
+         segments_.front().extents.empty()) {
+    segments_.pop_front();
+  }
+  if (segments_.empty()) {
+    waiting_since_.reset();
+    syncing_since_.reset();
+  }
+  return absl::InfiniteDuration();
+}
+
+}  // namespace sluice

@@ -1,0 +1,183 @@
+// Writes a track's extents into segments, makes them durable, and says so.
+#ifndef WRITER_SEGMENT_SEGMENT_WRITER_H_
+#define WRITER_SEGMENT_SEGMENT_WRITER_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ingest/ring/op_table.h"
+#include "ingest/ring/ring.h"
+#include "ingest/units.h"
+#include "writer/extent/sealed_extent.h"
+#include "writer/segment/durable_mark.h"
+#include "writer/segment/file_io.h"
+#include "writer/segment/footer_builder.h"
+#include "writer/segment/segment_keeper.h"
+
+namespace sluice {
+
+struct SegmentWriterOptions {
+  uint8_t track = 0;  // of the lane
+  ByteCount segment;  // the size of every segment
+  uint64_t extent_bytes_max = 0;
+  uint32_t entries_max = 0;  // of an extent
+  uint32_t writes_in_flight_max = 8;
+  absl::Duration sync_interval = absl::Seconds(1);
+};
+
+// What the writer has achieved; cumulative.
+struct SegmentWriterCounters {
+  ByteCount disk;               // written: headers, payload, pads, footers
+  ByteCount payload;            // written
+  ByteCount durable;            // of `payload`, published as durable
+  ByteCount lost;               // of payload handed over: the disk was lost
+  uint64_t streams_closed = 0;  // closed, and published as durable to their end
+  uint64_t write_errors = 0;
+  uint64_t extents = 0;
+};
+
+// Segments stand in line. Extents go into the last one; only the first one is synced and
+// published, so the catalog learns of bytes in the order in which they were received. A segment
+// that is full, or that the disk refused a write to, takes no more extents; when its last write
+// has finished it gets a footer, is synced and leaves the line. A refused extent is written again
+// into the segment after it. When that fails kAttemptsMax times, or a sync fails, or no segment
+// can be had, the disk is lost: see failure().
+//
+// Owned by a track, on its lane's thread; destroyed when idle().
+class SegmentWriter {
+ public:
+  static constexpr uint32_t kAttemptsMax = 3;
+
+  SegmentWriter(Ring& ring, SegmentKeeper& keeper, TrackIdentity identity,
+                // Hands the keeper's answer over to the lane's thread, which calls OnSegmentReady.
+                SegmentKeeper::Ready on_ready, const SegmentWriterOptions& options);
+  SegmentWriter(const SegmentWriter&) = delete;
+  SegmentWriter& operator=(const SegmentWriter&) = delete;
+  ~SegmentWriter();
+
+  // The number of the segment into which the next extent goes, from 1: it changes only in
+  // Append() and when a write fails.
+  uint64_t segment_number() const { return segment_number_; }
+
+  void Append(SealedExtent extent);
+  void OnSegmentReady(absl::StatusOr<SegmentLoan> loan);
+  void OnWrite(const Completion& done);
+  void OnSync(const Completion& done);
+  // Starts what is due; returns when to come again at the latest.
+  absl::Duration OnTurn(absl::Duration now);
+  // Nothing is expected soon: what was appended need not wait for the sync interval.
+  void Hurry() { hurried_ = true; }
+  // No more extents will come: seals what is open, now.
+  void Finish();
+
+  // Everything that was appended is durable and published, or lost.
+  bool idle() const { return segments_.empty() && !loan_requested_; }
+  // Since when the oldest appended byte waits to be durable; none: everything is durable.
+  std::optional<absl::Duration> undurable_since() const {
+    return syncing_since_ ? syncing_since_ : waiting_since_;
+  }
+  // Why the disk is lost; OK while it is not. Then extents are counted as lost and their leases
+  // go home.
+  const absl::Status& failure() const { return failure_; }
+  const SegmentWriterCounters& counters() const { return counters_; }
+
+ private:
+  static constexpr absl::Duration kRequestAgain = absl::Seconds(1);
+  // Between the syncs of a track whose streams come and go one by one.
+  static constexpr absl::Duration kHurriedInterval = absl::Milliseconds(50);
+
+  // An extent in its place, from Append() until those before it are written too.
+  struct Placed {
+    SealedExtent extent;
+    FileOffset at;
+    uint32_t sequence = 0;
+    uint32_t attempts = 0;
+    enum { kQueued, kWriting, kWritten, kMoved } state = kQueued;
+  };
+  struct Segment {
+    std::optional<SegmentLoan> loan;
+    FileOffset end{kBlockBytes};  // of the extents so far
+    uint32_t next_sequence = 0;
+    bool closed = false;         // takes no more extents
+    std::deque<Placed> extents;  // in the order of their places; they leave at the front
+    size_t queued_at = 0;        // index of the first that is still kQueued
+    uint32_t writing = 0;
+    // What has left the line above.
+    FooterBuilder footer;
+    uint64_t streams_reserved = 0;  // the most that extents in the line can add to the footer
+    ByteCount payload;
+    bool has_hole = false;  // an extent was refused: the mark stays before it
+    DurableMark mark{FileOffset{kBlockBytes}};
+    absl::flat_hash_set<StreamId> changed;  // since the last sync started
+    ByteCount unpublished;                  // payload since then
+    enum { kOpen, kFooterWriting, kFooterWritten, kSealed } seal = kOpen;
+    // The sync in flight, and what it covers.
+    bool syncing = false;
+    SegmentUpdate covered;
+    ByteCount covered_payload;
+  };
+  struct WriteOp {
+    Segment* segment;
+    Placed* placed;                        // nullptr: the footer
+    absl::InlinedVector<iovec, 6> ranges;  // what is left to write
+    FileOffset at;
+  };
+  struct SyncOp {
+    Segment* segment;
+  };
+
+  void Place(SealedExtent extent, uint32_t attempts);
+  bool HasRoom(const Segment& segment) const;
+  void Close(Segment& segment);
+  void AssignSpare();
+  void RequestLoan(absl::Duration now);
+  void StartWrites(Segment& segment);
+  void OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why);
+  void Retire(Segment& segment);
+  void Fold(Segment& segment, const Placed& placed);
+  void StartFooter(Segment& segment);
+  void StartSync(Segment& segment);
+  SegmentUpdate Describe(const Segment& segment) const;
+  bool EverythingIsDurable() const;
+  void LoseDisk(absl::Status why);
+  void DropExtent(SealedExtent& extent);
+  absl::Duration SweepLost();
+
+  Ring* ring_;
+  SegmentKeeper* keeper_;
+  const TrackIdentity identity_;
+  const SegmentKeeper::Ready on_ready_;
+  const SegmentWriterOptions options_;
+
+  std::deque<Segment> segments_;  // a deque: operations in flight point into it
+  uint64_t segment_number_ = 1;
+  std::optional<SegmentLoan> spare_;  // for the next segment
+  bool loan_requested_ = false;
+  absl::Duration next_request_;  // not before
+  OpTable<WriteOp> writes_;
+  OpTable<SyncOp> syncs_;
+  AlignedBuffer footer_;  // of the segment that is being sealed
+
+  absl::Duration now_;
+  absl::Duration last_sync_;  // when it started
+  // When the oldest byte was appended that no sync covers yet, and that the sync in flight covers.
+  std::optional<absl::Duration> waiting_since_;
+  std::optional<absl::Duration> syncing_since_;
+  bool hurried_ = false;
+  bool finishing_ = false;
+  absl::Status failure_;
+  SegmentWriterCounters counters_;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_SEGMENT_SEGMENT_WRITER_H_

@@ -1,0 +1,233 @@
+#include "writer/track.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "ingest/check.h"
+
+namespace sluice {
+namespace {
+
+CloseReason ReasonFor(StreamEnd end) {
+  switch (end) {
+    case StreamEnd::kEndOfStream:
+      return CloseReason::kEndOfStream;
+    case StreamEnd::kReset:
+      return CloseReason::kReset;
+    case StreamEnd::kError:
+      return CloseReason::kError;
+    case StreamEnd::kStopped:
+      return CloseReason::kStopped;
+  }
+  return CloseReason::kError;
+}
+
+ExtentBuilderOptions BuilderOptions(const LaneParts& parts, const TrackOptions& options) {
+  ExtentBuilderOptions builder = parts.extent;
+  builder.payload_crc = options.payload_crc;
+  return builder;
+}
+
+SegmentWriterOptions WriterOptions(uint8_t number, const LaneParts& parts,
+                                   const TrackOptions& options) {
+  SegmentWriterOptions writer;
+  writer.track = number;
+  writer.segment = parts.segment;
+  writer.extent_bytes_max = parts.extent.extent_bytes_max;
+  writer.entries_max = parts.extent.entries_max;
+  writer.sync_interval = options.sync_interval;
+  return writer;
+}
+
+}  // namespace
+
+Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options,
+             SegmentKeeper::Ready on_segment_ready)
+    : number_(number),
+      parts_(parts),
+      options_(options),
+      accept_tag_{OpKind::kAccept, number, 0, 0},
+      receiver_(*parts.ring, *parts.region, *parts.chunks, *this, {.track = number}),
+      builder_(*parts.region, *parts.slab, BuilderOptions(parts, options)),
+      writer_(*parts.ring, *parts.keeper, options.identity, std::move(on_segment_ready),
+              WriterOptions(number, parts, options)) {
+  if (options.source.source) connector_.emplace(*parts.ring, number, *options.source.source);
+}
+
+Track::~Track() {
+  SLUICE_CHECK(pending_.empty() && builder_.empty());
+  if (options_.source.listener >= 0) parts_.ring->CloseSocket(options_.source.listener);
+}
+
+absl::Status Track::Open() {
+  absl::Status opened = receiver_.Open();
+  if (!opened.ok()) return opened;
+  if (options_.source.listener >= 0) ArmAccept();
+  return absl::OkStatus();
+}
+
+// ---- streams come and go
+
+void Track::ArmAccept() {
+  accepting_ = true;
+  accept_again_ = absl::InfiniteDuration();
+  parts_.ring->AcceptMultishot(accept_tag_, options_.source.listener);
+}
+
+void Track::OnAccept(const Completion& done) {
+  if (!done.more()) accepting_ = false;
+  if (done.result >= 0) {
+    AddStream(done.result);
+  } else if (done.result == -EMFILE || done.result == -ENFILE || done.result == -ENOBUFS ||
+             done.result == -ENOMEM) {
+    // The connection stays in the backlog; asking again at once would spin.
+    ++connections_refused_;
+    if (!stopping_) accept_again_ = now_ + kAcceptAgain;
+    return;
+  }
+  if (!accepting_ && !stopping_) ArmAccept();
+}
+
+void Track::AddStream(int socket) {
+  if (receiver_.full() || stopping_) {
+    if (!stopping_) ++connections_refused_;
+    parts_.ring->CloseSocket(socket);
+    return;
+  }
+  ++streams_opened_;
+  receiver_.Add(socket, parts_.next_stream());
+}
+
+void Track::Stop(bool abort) {
+  if (!stopping_) {
+    stopping_ = true;
+    accept_again_ = absl::InfiniteDuration();
+    if (accepting_) parts_.ring->Cancel(accept_tag_);
+    if (connector_) connector_->Stop();
+    if (!abort) receiver_.Drain();
+  }
+  if (abort) receiver_.Abort();
+}
+
+bool Track::finished() const {
+  return sealing_ && !accepting_ && (!connector_ || connector_->idle()) && writer_.idle();
+}
+
+// ---- bytes go through
+
+void Track::OnOpened(const StreamOpened& stream) { Arrive(stream); }
+
+void Track::OnFragment(const Fragment& fragment, RegionLease lease) {
+  received_ += fragment.length.value;
+  if (fragment.zero_copy) zero_copy_ += fragment.length.value;
+  Arrive(Received{fragment, std::move(lease)});
+}
+
+void Track::OnClosed(StreamId stream, StreamOffset length, StreamEnd how) {
+  const CloseReason reason = writer_.failure().ok() ? ReasonFor(how) : CloseReason::kDiskLost;
+  Arrive(Closed{stream, length, reason});
+  if (connector_) connector_->OnDisconnected(length.value > 0, now_);
+}
+
+void Track::Arrive(Arrival arrival) {
+  if (!pending_.empty() || !TryAdd(arrival)) pending_.push_back(std::move(arrival));
+}
+
+// False, and nothing done, when the extent in hand is full and there is no slot to seal it into.
+bool Track::TryAdd(Arrival& arrival) {
+  if (auto* received = std::get_if<Received>(&arrival)) {
+    const Fragment& fragment = received->fragment;
+    if (builder_.MustSealBefore(fragment) && !TrySeal()) return false;
+    builder_.Add(fragment, std::move(received->lease), wall_, writer_.segment_number());
+    // A whole chunk has been filled: off it goes, and the chunk comes back in one piece.
+    const ByteCount filled = (fragment.at + fragment.length) - parts_.region->area_begin();
+    if (filled.value % parts_.chunks->chunk_size().value == 0) TrySeal();
+  } else {
+    if (builder_.MustSealBeforeEvent() && !TrySeal()) return false;
+    if (const auto* opened = std::get_if<StreamOpened>(&arrival)) {
+      builder_.AddOpened(*opened, wall_, writer_.segment_number());
+    } else {
+      const Closed& closed = std::get<Closed>(arrival);
+      builder_.AddClosed(closed.stream, closed.length, closed.how, wall_);
+    }
+  }
+  if (!builder_.empty() && flush_at_ == absl::InfiniteDuration()) {
+    flush_at_ = now_ + options_.flush_interval;
+  }
+  return true;
+}
+
+bool Track::TrySeal() {
+  if (parts_.slab->empty()) return false;
+  writer_.Append(builder_.Seal());
+  flush_at_ = absl::InfiniteDuration();
+  return true;
+}
+
+// ---- turns
+
+void Track::OnCompletion(const Completion& done, absl::Duration now, UnixNanos wall) {
+  now_ = now;
+  wall_ = wall;
+  switch (done.tag.kind) {
+    case OpKind::kAccept:
+      return OnAccept(done);
+    case OpKind::kConnect:
+      if (const std::optional<int> socket = connector_->OnConnect(done, now)) AddStream(*socket);
+      return;
+    case OpKind::kReceive:
+      return receiver_.OnReceive(done);
+    case OpKind::kWrite:
+      return writer_.OnWrite(done);
+    case OpKind::kSync:
+      return writer_.OnSync(done);
+    case OpKind::kNone:
+      break;
+  }
+  SLUICE_CHECK(!"a completion of no known kind");
+}
+
+absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
+  now_ = now;
+  wall_ = wall;
+  if (!writer_.failure().ok()) Stop(/*abort=*/true);
+
+  while (!pending_.empty() && TryAdd(pending_.front())) pending_.pop_front();
+  const bool quiet = receiver_.idle() && pending_.empty();
+  const bool streams_are_over = stopping_ && quiet;
+  if (!builder_.empty() && (now >= flush_at_ || quiet) && TrySeal() && quiet) writer_.Hurry();
+  if (streams_are_over && builder_.empty() && !sealing_) {
+    sealing_ = true;
+    writer_.Finish();
+  }
+
+  absl::Duration next = writer_.OnTurn(now);
+  receiver_.OnTurn();
+  if (connector_) next = std::min(next, connector_->OnTurn(now));
+  if (now >= accept_again_) ArmAccept();
+  if (receiver_.HasWork()) return absl::ZeroDuration();
+  return std::min({next, flush_at_ - now, accept_again_ - now});
+}
+
+TrackStatus Track::status(absl::Duration now) const {
+  TrackStatus status;
+  status.finished = finished();
+  status.failure = writer_.failure();
+  status.writer = writer_.counters();
+  status.ledger.received = received_;
+  status.ledger.written = status.writer.payload.value;
+  status.ledger.dropped_disk = status.writer.lost.value;
+  status.ledger.zero_copy = zero_copy_;
+  status.ledger.copied = received_ - zero_copy_;
+  status.ledger.packed = builder_.ledger().packed;
+  status.streams_open = receiver_.open_streams();
+  status.streams_opened = streams_opened_;
+  status.connections_refused = connections_refused_;
+  status.connect_failures = connector_ ? connector_->failures() : 0;
+  status.buffer_waits = receiver_.buffer_waits();
+  if (const auto since = writer_.undurable_since()) status.durable_lag = now - *since;
+  return status;
+}
+
+}  // namespace sluice

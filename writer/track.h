@@ -1,0 +1,150 @@
+// One recording on one lane: its receiver, its extent builder, its segments.
+#ifndef WRITER_TRACK_H_
+#define WRITER_TRACK_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "ingest/receive/connector.h"
+#include "ingest/receive/lease_sink.h"
+#include "ingest/receive/stream_receiver.h"
+#include "ingest/region/chunk_pool.h"
+#include "ingest/region/region.h"
+#include "ingest/ring/ring.h"
+#include "ingest/units.h"
+#include "writer/extent/extent_builder.h"
+#include "writer/extent/extent_slab.h"
+#include "writer/ledger.h"
+#include "writer/segment/segment_keeper.h"
+#include "writer/segment/segment_writer.h"
+
+namespace sluice {
+
+// Where a track's streams come from: sockets that connect to `listener`, which the track then
+// owns, or one connection to `source`.
+struct TrackSource {
+  int listener = -1;
+  std::optional<SocketAddress> source;
+};
+
+struct TrackOptions {
+  TrackIdentity identity;
+  TrackSource source;
+  bool payload_crc = true;
+  absl::Duration flush_interval = absl::Milliseconds(500);
+  absl::Duration sync_interval = absl::Seconds(1);
+};
+
+// What a lane lends to its tracks; all of it outlives them.
+struct LaneParts {
+  Ring* ring;
+  Region* region;
+  ChunkPool* chunks;
+  ExtentSlab* slab;
+  SegmentKeeper* keeper;
+  ByteCount segment;  // the size of every segment
+  ExtentBuilderOptions extent;
+  std::function<StreamId()> next_stream;
+};
+
+// A snapshot, for other threads.
+struct TrackStatus {
+  bool finished = false;
+  absl::Status failure;  // not OK: the disk is lost
+  Ledger ledger;         // received, written, dropped until now
+  SegmentWriterCounters writer;
+  uint64_t streams_open = 0;
+  uint64_t streams_opened = 0;
+  uint64_t connections_refused = 0;  // more than the table holds, or no descriptor left
+  uint64_t connect_failures = 0;
+  uint64_t buffer_waits = 0;
+  absl::Duration durable_lag;  // age of the oldest byte that is not durable
+};
+
+// Bytes go from the receiver into the builder, and extents from there to the segment writer. When
+// the slab has no slot, because the disk is slow, what was received waits in line here; when that
+// line is long the receiver pauses. Owned by its lane, on its thread.
+class Track final : public LeaseSink {
+ public:
+  Track(uint8_t number, const LaneParts& parts, const TrackOptions& options,
+        SegmentKeeper::Ready on_segment_ready);
+  ~Track() override;
+  Track(const Track&) = delete;
+  Track& operator=(const Track&) = delete;
+
+  absl::Status Open();
+  // Takes no new streams, ends those there are (kStopped) after what the kernel has received,
+  // seals. At once, with `abort`: what the kernel still has is left there.
+  void Stop(bool abort);
+  // Stopped, and everything durable and published, or lost.
+  bool finished() const;
+
+  void OnCompletion(const Completion& done, absl::Duration now, UnixNanos wall);
+  void OnSegmentReady(absl::StatusOr<SegmentLoan> loan) { writer_.OnSegmentReady(std::move(loan)); }
+  // After the completions of a turn; returns when to come again at the latest.
+  absl::Duration OnTurn(absl::Duration now, UnixNanos wall);
+
+  TrackStatus status(absl::Duration now) const;
+
+  // LeaseSink
+  void OnOpened(const StreamOpened& stream) override;
+  void OnFragment(const Fragment& fragment, RegionLease lease) override;
+  void OnClosed(StreamId stream, StreamOffset length, StreamEnd how) override;
+  bool Accepts() const override { return pending_.size() < kPendingMax; }
+
+ private:
+  static constexpr size_t kPendingMax = 4096;
+  static constexpr absl::Duration kAcceptAgain = absl::Milliseconds(100);
+
+  struct Received {
+    Fragment fragment;
+    RegionLease lease;
+  };
+  struct Closed {
+    StreamId stream;
+    StreamOffset length;
+    CloseReason how;
+  };
+  using Arrival = std::variant<Received, StreamOpened, Closed>;
+
+  void ArmAccept();
+  void OnAccept(const Completion& done);
+  void Arrive(Arrival arrival);
+  bool TryAdd(Arrival& arrival);
+  bool TrySeal();
+  void AddStream(int socket);
+
+  const uint8_t number_;
+  const LaneParts parts_;
+  const TrackOptions options_;
+  const OpTag accept_tag_;
+  absl::Duration now_;
+  UnixNanos wall_;
+
+  // In the order in which bytes travel, so that what owns leases is destroyed before what they
+  // return to.
+  std::optional<Connector> connector_;
+  StreamReceiver receiver_;
+  std::deque<Arrival> pending_;
+  ExtentBuilder builder_;
+  SegmentWriter writer_;
+
+  bool accepting_ = false;  // an accept is in the kernel
+  absl::Duration accept_again_ = absl::InfiniteDuration();
+  absl::Duration flush_at_ = absl::InfiniteDuration();
+  bool stopping_ = false;
+  bool sealing_ = false;  // stopped, and the last extent has been appended
+  uint64_t received_ = 0;
+  uint64_t zero_copy_ = 0;
+  uint64_t streams_opened_ = 0;
+  uint64_t connections_refused_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // WRITER_TRACK_H_
