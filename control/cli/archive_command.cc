@@ -1,0 +1,163 @@
+// sluice archive: info, create, rebuild.
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "control/cli/archive_view.h"
+#include "control/cli/command.h"
+#include "control/cli/human.h"
+#include "control/cli/json.h"
+#include "control/cli/options.h"
+#include "control/cli/target.h"
+#include "control/service/conversion.h"
+#include "ingest/status_macros.h"
+#include "writer/archive/archive.h"
+#include "writer/archive/recovery.h"
+#include "writer/catalog/catalog.h"
+
+namespace sluice {
+namespace {
+
+struct Options {
+  TargetOptions target;
+  OutputFormat output = OutputFormat::kText;
+  ByteCount capacity;
+  ByteCount segment;
+};
+
+void Show(const v1::Archive& archive, OutputFormat output) {
+  if (output == OutputFormat::kJson) {
+    std::cout << ToJson(archive) << std::endl;
+    return;
+  }
+  Properties properties(std::cout);
+  AddArchive(archive, properties);
+}
+
+// What is said without a lock, and without changing anything.
+absl::StatusOr<v1::Archive> Look(const std::string& directory) {
+  SLUICE_ASSIGN_OR_RETURN(const ArchiveMeta meta, Archive::ReadMeta(directory));
+  v1::Archive archive = ToProto(meta, directory);
+  const absl::StatusOr<ArchiveHolder> holder = Archive::Holder(directory);
+  if (holder.ok()) *archive.mutable_holder() = ToProto(*holder);
+  const absl::StatusOr<std::unique_ptr<Catalog>> catalog =
+      Catalog::Open(Archive::CatalogPath(directory), Catalog::Mode::kReadOnly);
+  if (!catalog.ok()) {
+    Note(catalog.status().message());
+    return archive;
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, (*catalog)->Segments());
+  archive.set_segments_used(static_cast<int32_t>(segments.size()));
+  for (const SegmentRow& segment : segments) {
+    if (!segment.sealed) archive.set_segments_open(archive.segments_open() + 1);
+    archive.set_stored_bytes(archive.stored_bytes() + static_cast<int64_t>(segment.payload.value));
+  }
+  return archive;
+}
+
+absl::Status Info(const Options& options) {
+  SLUICE_ASSIGN_OR_RETURN(const v1::Archive archive, Look(options.target.archive));
+  Show(archive, options.output);
+  return absl::OkStatus();
+}
+
+absl::Status Create(const Options& options) {
+  const std::string& directory = options.target.archive;
+  if (Archive::ReadMeta(directory).ok()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(directory, " is an archive already; `sluice archive info --archive ",
+                     directory, "` describes it"));
+  }
+  ArchiveOptions wanted;
+  wanted.directory = directory;
+  wanted.capacity = options.capacity;
+  wanted.segment = options.segment;
+  wanted.purpose = "create";
+  {
+    SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
+    SLUICE_RETURN_IF_ERROR(
+        Catalog::Open(Archive::CatalogPath(directory), Catalog::Mode::kReadWrite).status());
+  }
+  return Info(options);
+}
+
+// A damaged catalog is kept, under another name, for whoever wants to look into it.
+absl::StatusOr<std::unique_ptr<Catalog>> OpenCatalog(const std::string& path) {
+  absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(path, Catalog::Mode::kReadWrite);
+  if (!absl::IsDataLoss(catalog.status())) return catalog;
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::rename(absl::StrCat(path, suffix).c_str(), absl::StrCat(path, ".damaged", suffix).c_str());
+  }
+  Note(absl::StrCat(catalog.status().message(), "; it is kept as ", path, ".damaged"));
+  return Catalog::Open(path, Catalog::Mode::kReadWrite);
+}
+
+void Show(const RecoveryReport& report, OutputFormat output) {
+  if (output == OutputFormat::kJson) {
+    std::cout << ToJson(ToProto(report)) << std::endl;
+    return;
+  }
+  for (const std::string& note : report.notes) std::cout << Printable(note) << '\n';
+  std::cout << "rebuilt the catalog from " << report.segments_indexed + report.segments_sealed
+            << " segments";
+  if (report.segments_sealed > 0) {
+    std::cout << ", of which " << report.segments_sealed << " had been open ("
+              << HumanSize(report.payload_recovered) << ")";
+  }
+  if (report.segments_damaged > 0) std::cout << "; " << report.segments_damaged << " are damaged";
+  std::cout << std::endl;
+}
+
+absl::Status Rebuild(const Options& options) {
+  ArchiveOptions wanted;
+  wanted.directory = options.target.archive;
+  wanted.create = false;
+  wanted.purpose = "rebuild";
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
+                          OpenCatalog(Archive::CatalogPath(wanted.directory)));
+  SLUICE_ASSIGN_OR_RETURN(const RecoveryReport report,
+                          Recover(*archive, *catalog, /*rebuild=*/true));
+  Show(report, options.output);
+  return absl::OkStatus();
+}
+
+using Run = absl::Status (*)(const Options&);
+
+CLI::App& Add(CLI::App& group, const std::shared_ptr<Options>& options, Action& action,
+              const std::string& name, const std::string& help, Run run) {
+  CLI::App& app = *group.add_subcommand(name, help);
+  AddArchiveOption(app, options->target);
+  AddOutputOption(app, options->output, "table");
+  app.callback(
+      [&action, options, run] { action = [options, run] { return ExitCodeOf(run(*options)); }; });
+  return app;
+}
+
+}  // namespace
+
+void AddArchiveCommand(CLI::App& program, Action& action) {
+  const auto options = std::make_shared<Options>();
+  CLI::App& group = *program.add_subcommand("archive", "Describe, make and mend archives");
+  group.require_subcommand(1);
+  Add(group, options, action, "info", "Describe an archive; changes nothing", &Info);
+  CLI::App& create = Add(group, options, action, "create", "Make an empty archive", &Create);
+  AddSizeOption(create, "--capacity", options->capacity,
+                "The disk space that it takes, at once (default: 16GiB, or less on a small disk)");
+  AddSizeOption(create, "--segment-size", options->segment,
+                "The unit in which old data goes (default: capacity / 64, between 16MiB and "
+                "256MiB)");
+  Add(group, options, action, "rebuild",
+      "Make the catalog anew from the segments; nobody may have the archive open", &Rebuild);
+  group.footer(
+      "Examples:\n"
+      "  sluice archive create --archive /srv/archive --capacity 400GiB\n"
+      "  sluice archive info --archive /srv/archive");
+}
+
+}  // namespace sluice

@@ -1,0 +1,42 @@
+#include "control/cli/archive_view.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "control/cli/human.h"
+#include "control/cli/recording_view.h"
+
+namespace sluice {
+namespace {
+
+std::string Size(int64_t bytes) { return HumanSize({static_cast<uint64_t>(bytes)}); }
+
+std::string Holder(const v1::ArchiveHolder& holder) {
+  return absl::StrCat("process ", holder.pid(), " (", holder.purpose(), ")",
+                      holder.unix_socket().empty() ? "" : ", answers on ", holder.unix_socket());
+}
+
+}  // namespace
+
+void AddArchive(const v1::Archive& archive, Properties& properties) {
+  properties.Add("Archive", archive.directory());
+  properties.Add("UUID", archive.uuid());
+  properties.Add("Created", ShowTime(archive.create_time()));
+  properties.Add("Capacity",
+                 absl::StrCat(Size(archive.capacity_bytes()), " in ", archive.segment_count(),
+                              " segments of ", Size(archive.segment_bytes())));
+  properties.Add("Used",
+                 absl::StrCat(archive.segments_used(), " segments, ", archive.segments_open(),
+                              " of them open, with ", Size(archive.stored_bytes()), " of payload"));
+  properties.Add("Opened", absl::StrCat(archive.epoch(), " times for writing"));
+  if (archive.has_geometry()) {
+    const v1::DiskGeometry& geometry = archive.geometry();
+    properties.Add("Disk", absl::StrCat(geometry.device(), geometry.direct() ? "" : ", not direct",
+                                        ", blocks of ", geometry.offset_align(), ", writes up to ",
+                                        Size(geometry.write_bytes_max())));
+  }
+  properties.Add("Held by", archive.has_holder() ? Holder(archive.holder()) : "nobody");
+}
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+#include "control/cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "control/config/size.h"
+
+namespace sluice {
+namespace {
+
+// An option whose text is read by `parse`. CLI11 learns of bad values by its exception.
+template <class T>
+CLI::Option* AddParsed(CLI::App& app, const std::string& name, T& target, const std::string& help,
+                       const char* type, absl::StatusOr<T> (*parse)(absl::string_view)) {
+  const auto store = [name, &target, parse](const std::string& text) {
+    absl::StatusOr<T> value = parse(text);
+    if (!value.ok()) throw CLI::ValidationError(name, std::string(value.status().message()));
+    target = *std::move(value);
+  };
+  return app.add_option_function<std::string>(name, store, help)->type_name(type);
+}
+
+}  // namespace
+
+CLI::Option* AddOutputOption(CLI::App& app, OutputFormat& format, const std::string& text) {
+  const auto store = [text, &format](const std::string& value) {
+    if (value != text && value != "json") {
+      throw CLI::ValidationError(
+          "--output", absl::StrCat("\"", value, "\" is neither \"", text, "\" nor \"json\""));
+    }
+    format = value == "json" ? OutputFormat::kJson : OutputFormat::kText;
+  };
+  return app
+      .add_option_function<std::string>(
+          "-o,--output", store,
+          absl::StrCat(text, " for people, json for programs (default: ", text, ")"))
+      ->type_name("FORMAT");
+}
+
+CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, ByteCount& target,
+                           const std::string& help) {
+  return AddParsed(app, name, target, help, "SIZE", &ParseBytes);
+}
+
+CLI::Option* AddDurationOption(CLI::App& app, const std::string& name, absl::Duration& target,
+                               const std::string& help) {
+  return AddParsed(app, name, target, help, "DURATION", &ParseDurationOption);
+}
+
+CLI::Option* AddBoolOption(CLI::App& app, const std::string& name, bool& target,
+                           const std::string& help) {
+  return AddParsed(app, name, target, help, "BOOL", &ParseBool);
+}
+
+absl::StatusOr<ByteCount> ParseBytes(absl::string_view text) {
+  uint64_t number = 0;
+  // Positions and lengths are signed in the API.
+  if (absl::SimpleAtoi(text, &number) &&
+      number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    return ByteCount{number};
+  }
+  return ParseSize(text);
+}
+
+absl::StatusOr<absl::Duration> ParseDurationOption(absl::string_view text) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(text, &duration) || duration == absl::InfiniteDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "duration \"", text, "\" is not a number and a unit, as in \"500ms\" or \"1m30s\""));
+  }
+  if (duration < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat("duration \"", text, "\" is negative"));
+  }
+  return duration;
+}
+
+absl::StatusOr<bool> ParseBool(absl::string_view text) {
+  bool value = false;
+  if (absl::EqualsIgnoreCase(text, "on") || absl::EqualsIgnoreCase(text, "off")) {
+    return absl::EqualsIgnoreCase(text, "on");
+  }
+  if (absl::SimpleAtob(text, &value)) return value;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is neither \"true\" nor \"false\""));
+}
+
+}  // namespace sluice

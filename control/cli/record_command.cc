@@ -1,0 +1,227 @@
+// sluice record: a recorder without a daemon.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "control/cli/command.h"
+#include "control/cli/options.h"
+#include "control/cli/rate_meter.h"
+#include "control/cli/record_summary.h"
+#include "control/cli/status_line.h"
+#include "control/cli/terminal.h"
+#include "control/config/recording_rules.h"
+#include "control/recorder/recorder.h"
+#include "control/service/signal_watch.h"
+#include "ingest/status_macros.h"
+#include "writer/catalog/catalog.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kPoll = absl::Milliseconds(20);
+constexpr absl::Duration kRedraw = absl::Milliseconds(200);
+constexpr absl::Duration kWarningsInterval = absl::Seconds(1);
+constexpr absl::Duration kDrainLimit = absl::Seconds(10);
+
+struct Options {
+  std::string tcp;
+  bool connect = false;
+  RecorderOptions recorder;
+  RecordingSpec spec;
+  absl::Duration duration = absl::InfiniteDuration();
+  uint64_t exit_after_streams = std::numeric_limits<uint64_t>::max();
+  OutputFormat output = OutputFormat::kText;
+  bool quiet = false;
+};
+
+// One run of the command.
+class Recording {
+ public:
+  explicit Recording(const Options& options) : options_(options) {}
+
+  int Run() {
+    const absl::Status started = Start();
+    if (!started.ok()) return Fail(started);
+    Watch();
+    absl::StatusOr<RecordSummary> summary = Stop();
+    if (!summary.ok()) return Fail(summary.status());
+    return Finish(*summary);
+  }
+
+ private:
+  absl::Status Start() {
+    RecordingSpec spec = options_.spec;
+    SLUICE_RETURN_IF_ERROR(CheckRecordingId(spec.id));
+    SLUICE_RETURN_IF_ERROR(CheckInterval("flush interval", spec.flush_interval));
+    SLUICE_RETURN_IF_ERROR(CheckInterval("sync interval", spec.sync_interval));
+    spec.source = options_.connect ? SourceKind::kTcpConnect : SourceKind::kTcpListen;
+    SLUICE_ASSIGN_OR_RETURN(spec.address, SocketAddress::Parse(options_.tcp));
+
+    SLUICE_ASSIGN_OR_RETURN(recorder_, Recorder::Open(options_.recorder));
+    ShowWarnings();
+    if (!options_.quiet) {
+      for (const std::string& note : recorder_->keeper().recovery().notes) Note(note);
+    }
+    SLUICE_ASSIGN_OR_RETURN(const RecordingStatus status, recorder_->CreateRecording(spec));
+    begin_ = absl::Now();
+    if (!options_.quiet) {
+      std::cerr << (options_.connect ? "connecting to " + spec.address.ToString()
+                                     : "listening on " + status.bound.ToString())
+                << ", recording to " << options_.recorder.archive.directory << std::endl;
+    }
+    return absl::OkStatus();
+  }
+
+  // Returns when the recording is to end, or has ended.
+  void Watch() {
+    RateMeter rate(begin_, 0);
+    absl::Time drawn = begin_;
+    absl::Time warned = begin_;
+    const absl::Time end = begin_ + options_.duration;
+    while (true) {
+      const absl::Time now = absl::Now();
+      if (signals_.Wait(std::clamp(end - now, absl::ZeroDuration(), kPoll)) != 0) return;
+      const absl::StatusOr<RecordingStatus> status = recorder_->GetRecording(options_.spec.id);
+      if (!status.ok() || status->state != RecordingState::kRecording) return;
+      if (status->streams_closed >= options_.exit_after_streams || now >= end) return;
+      if (!first_byte_ && status->ledger.received > 0) first_byte_ = now;
+      if (now - warned >= kWarningsInterval) {
+        warned = now;
+        ShowWarnings();
+      }
+      if (line_.visible() && !options_.quiet && now - drawn >= kRedraw) {
+        drawn = now;
+        rate.Update(now, status->ledger.received);
+        Draw(*status, rate.per_second());
+      }
+    }
+  }
+
+  void Draw(const RecordingStatus& status, double rate) {
+    StatusLineFigures figures;
+    figures.elapsed = absl::Now() - begin_;
+    figures.received = {status.ledger.received};
+    figures.bytes_per_second = rate;
+    figures.streams_open = status.streams_open;
+    figures.streams_opened = status.streams_opened;
+    figures.durable_lag = status.durable_lag;
+    figures.lost = {status.ledger.dropped()};
+    line_.Draw(FormatStatusLine(figures, line_.width() - 1));
+  }
+
+  absl::StatusOr<RecordSummary> Stop() {
+    line_.Clear();
+    RecordSummary summary;
+    SLUICE_ASSIGN_OR_RETURN(summary.status,
+                            recorder_->StopRecording(options_.spec.id, kDrainLimit));
+    const absl::Time end = absl::Now();
+    summary.elapsed = end - begin_;
+    summary.active = first_byte_ ? end - *first_byte_ : absl::ZeroDuration();
+    summary.region = recorder_->Status().region;
+    ShowWarnings();
+    recorder_.reset();
+    const absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(
+        Archive::CatalogPath(options_.recorder.archive.directory), Catalog::Mode::kReadOnly);
+    if (catalog.ok()) {
+      absl::StatusOr<RecordingRow> row = (*catalog)->Recording(options_.spec.id);
+      if (row.ok()) summary.stored = *std::move(row);
+    }
+    return summary;
+  }
+
+  int Finish(const RecordSummary& summary) {
+    if (options_.output == OutputFormat::kJson) {
+      if (!options_.quiet) std::cerr << SummaryText(summary) << std::endl;
+      std::cout << SummaryJson(summary) << std::endl;
+    } else if (!options_.quiet) {
+      std::cout << SummaryText(summary) << std::endl;
+    }
+    if (summary.status.state != RecordingState::kFailed) return kExitOk;
+    return Fail(absl::UnavailableError(summary.status.failure));
+  }
+
+  // What has not been said before.
+  void ShowWarnings() {
+    if (options_.quiet) return;
+    std::vector<std::string> warnings = recorder_->Status().warnings;
+    if (const absl::Status health = recorder_->keeper().health(); !health.ok()) {
+      warnings.push_back(absl::StrCat("the catalog cannot be written: ", health.message()));
+    }
+    for (const std::string& warning : warnings) {
+      if (!warnings_.insert(warning).second) continue;
+      line_.Clear();
+      Note(warning);
+    }
+  }
+
+  const Options& options_;
+  SignalWatch signals_;  // before anything that makes threads
+  LiveLine line_;
+  std::unique_ptr<Recorder> recorder_;
+  std::set<std::string> warnings_;
+  absl::Time begin_;
+  std::optional<absl::Time> first_byte_;
+};
+
+void AddOptions(CLI::App& app, Options& options) {
+  app.add_option("--tcp", options.tcp, "Listen here, as in :9000 or 10.0.0.1:9000")
+      ->type_name("ADDR:PORT")
+      ->required();
+  app.add_flag("--connect", options.connect, "Connect to the address instead");
+  app.add_option("--archive", options.recorder.archive.directory,
+                 "The archive's directory, made if there is none")
+      ->type_name("DIR")
+      ->required();
+  AddSizeOption(app, "--capacity", options.recorder.archive.capacity,
+                "Of a new archive (default: 16GiB, less on a small disk)");
+  AddSizeOption(app, "--segment-size", options.recorder.archive.segment,
+                "Of a new archive (default: capacity / 64, 16MiB to 256MiB)");
+  AddSizeOption(app, "--region", options.recorder.region,
+                "Memory of each lane (default: 64MiB)");
+  app.add_option("--lanes", options.recorder.lanes, "Threads that receive and write (default: 1)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--name", options.spec.id, "The recording's name (default: default)")
+      ->type_name("ID");
+  AddBoolOption(app, "--payload-crc", options.spec.payload_crc,
+                "Checksum the payload (default: true)");
+  AddDurationOption(app, "--flush-interval", options.spec.flush_interval,
+                    "Write the data of an idle stream after (default: 500ms)");
+  AddDurationOption(app, "--sync-interval", options.spec.sync_interval,
+                    "Make it durable at least every (default: 1s)");
+  AddDurationOption(app, "--duration", options.duration, "Stop after this time");
+  app.add_option("--exit-after-streams", options.exit_after_streams,
+                 "Stop when so many streams are closed and durable")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  AddOutputOption(app, options.output, "text");
+  app.add_flag("-q,--quiet", options.quiet, "Print errors, and what --output json prints");
+}
+
+}  // namespace
+
+void AddRecordCommand(CLI::App& program, Action& action) {
+  const auto options = std::make_shared<Options>();
+  options->spec.id = "default";
+  options->recorder.archive.purpose = "record";
+  CLI::App& app = *program.add_subcommand("record", "Record TCP streams, without a daemon");
+  AddOptions(app, *options);
+  app.footer(
+      "SIGINT or SIGTERM ends it in order: what was received is made durable. A second one\n"
+      "leaves at once.\n"
+      "\n"
+      "Examples:\n"
+      "  sluice record --tcp :9000 --archive /srv/archive --capacity 400GiB\n"
+      "  sluice record --tcp feed.example:7000 --connect --archive /srv/archive --duration 1h\n"
+      "  sluice record --tcp 127.0.0.1:9000 --archive a --exit-after-streams 1 --output json");
+  app.callback([&action, options] { action = [options] { return Recording(*options).Run(); }; });
+}
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+#include "control/cli/verify_report.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+VerifyReport Clean() {
+  VerifyReport report;
+  report.segments = 1;
+  report.extents = 12;
+  report.fragments = 30;
+  report.streams = 3;
+  report.payload = MiB(5);
+  return report;
+}
+
+TEST(VerifyReportTest, Clean) {
+  EXPECT_EQ(VerifyText(Clean()),
+            "checked 1 segment, 12 extents, 3 streams, 5.0MiB of payload: no damage\n");
+}
+
+TEST(VerifyReportTest, Damage) {
+  VerifyReport report = Clean();
+  report.damaged = 3;
+  report.findings = {"a/1.seg: bad", "a/2.seg: worse"};
+  report.notes = {"odd"};
+  report.segments_skipped = 2;
+  EXPECT_EQ(VerifyText(report),
+            "damage: a/1.seg: bad\n"
+            "damage: a/2.seg: worse\n"
+            "damage: and 1 more\n"
+            "note: odd\n"
+            "checked 1 segment, 12 extents, 3 streams, 5.0MiB of payload (2 segments reused "
+            "meanwhile and skipped): 3 findings of damage\n");
+}
+
+TEST(VerifyReportTest, Json) {
+  VerifyReport report = Clean();
+  report.damaged = 1;
+  report.findings = {"say \"bad\"\n"};
+  EXPECT_EQ(VerifyJson(report),
+            "{\n \"ok\": false,\n \"segments\": 1,\n \"segmentsSkipped\": 0,\n"
+            " \"extents\": \"12\",\n \"fragments\": \"30\",\n \"streams\": \"3\",\n"
+            " \"payloadBytes\": \"5242880\",\n \"damaged\": \"1\",\n"
+            " \"findings\": [\"say \\\"bad\\\"\\n\"],\n \"notes\": []\n}\n");
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,22 @@
+// What holds for a recording however it is asked for: by file, by RPC, on the command line.
+#ifndef CONTROL_CONFIG_RECORDING_RULES_H_
+#define CONTROL_CONFIG_RECORDING_RULES_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace sluice {
+
+inline constexpr absl::Duration kIntervalMin = absl::Milliseconds(1);
+inline constexpr absl::Duration kIntervalMax = absl::Hours(1);
+
+// [a-z]([a-z0-9-]*[a-z0-9])?, at most 63 characters.
+absl::Status CheckRecordingId(absl::string_view id);
+
+// `field` is "flush_interval" or "sync_interval", for the message.
+absl::Status CheckInterval(absl::string_view field, absl::Duration interval);
+
+}  // namespace sluice
+
+#endif  // CONTROL_CONFIG_RECORDING_RULES_H_

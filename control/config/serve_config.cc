@@ -1,0 +1,231 @@
+#include "control/config/serve_config.h"
+
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "control/config/config_text.h"
+#include "control/config/recording_rules.h"
+#include "control/config/size.h"
+#include "ingest/receive/socket_address.h"
+#include "ingest/status_macros.h"
+#include "proto/sluice/config/v1/config.pb.h"
+
+namespace sluice {
+namespace {
+
+using Place = ConfigText::Place;
+namespace pb = config::v1;
+
+constexpr uint32_t kLanesMax = 64;
+constexpr ByteCount kRegionMin = MiB(4);
+constexpr ByteCount kRegionDefault = MiB(64);
+constexpr size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
+
+// A size, or zero when it is not there or wrong; what is wrong is noted.
+ByteCount ReadSize(const Place& place, absl::string_view field, const std::string& text) {
+  const absl::StatusOr<ByteCount> size = ParseSize(text);
+  if (!size.ok()) {
+    place.Wrong(field, absl::StrCat(field, ": ", size.status().message()));
+    return {};
+  }
+  if (size->value == 0) place.Wrong(field, absl::StrCat(field, " must not be zero"));
+  return *size;
+}
+
+void ReadArchive(const Place& place, const pb::Archive& from, ArchiveOptions* to) {
+  if (from.directory().empty()) {
+    place.Wrong("directory", "archive needs a directory, such as \"/var/lib/sluice\"");
+  }
+  to->directory = from.directory();
+  if (from.has_capacity()) to->capacity = ReadSize(place, "capacity", from.capacity());
+  if (from.has_segment_size()) {
+    to->segment = ReadSize(place, "segment_size", from.segment_size());
+  }
+  if (to->capacity.value > 0 && to->segment > to->capacity) {
+    place.Wrong("segment_size",
+                absl::StrCat("segment_size ", FormatSize(to->segment),
+                             " is more than the capacity of ", FormatSize(to->capacity)));
+  }
+}
+
+std::string ReadSocket(const Place& root, const pb::Config& from) {
+  const bool given = from.api().has_unix_socket();
+  std::string path = from.api().unix_socket();
+  if (!given) {
+    if (from.archive().directory().empty()) return "";  // noted already
+    path = (std::filesystem::absolute(from.archive().directory()) / "sluice.sock").string();
+  }
+  const Place place = given ? root.Sub("api") : root.Sub("archive");
+  const absl::string_view field = given ? "unix_socket" : "directory";
+  if (path.empty() || path.front() != '/') {
+    place.Wrong(field, absl::StrCat("unix_socket \"", path, "\" must be an absolute path"));
+  } else if (path.size() > kSocketPathMax) {
+    place.Wrong(field, absl::StrCat("the socket's path ", path, " has ", path.size(),
+                                    " bytes, and Unix sockets allow ", kSocketPathMax,
+                                    "; set a shorter one: api { unix_socket: ... }"));
+  }
+  return path;
+}
+
+absl::Duration ReadInterval(const Place& place, absl::string_view field, const std::string& text) {
+  absl::Duration interval;
+  if (!absl::ParseDuration(text, &interval)) {
+    place.Wrong(field, absl::StrCat(field, ": \"", text,
+                                    "\" is not a duration, such as \"500ms\" or \"1s\""));
+    return interval;
+  }
+  if (const absl::Status status = CheckInterval(field, interval); !status.ok()) {
+    place.Wrong(field, status.message());
+  }
+  return interval;
+}
+
+SocketAddress ReadAddress(const Place& place, const std::string& text) {
+  if (text.empty()) {
+    place.Wrong("address", "address is missing, such as \"0.0.0.0:9000\"");
+    return {};
+  }
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
+  if (address.ok()) return *address;
+  place.Wrong("address", absl::StrCat("address: ", address.status().message()));
+  return {};
+}
+
+void ReadSource(const Place& place, const pb::Recording& from, RecordingSpec* to) {
+  switch (from.source_case()) {
+    case pb::Recording::kTcpListen:
+      to->source = SourceKind::kTcpListen;
+      to->address = ReadAddress(place.Sub("tcp_listen"), from.tcp_listen().address());
+      return;
+    case pb::Recording::kTcpConnect: {
+      const Place source = place.Sub("tcp_connect");
+      to->source = SourceKind::kTcpConnect;
+      to->address = ReadAddress(source, from.tcp_connect().address());
+      if (to->address.family != 0 && to->address.port == 0) {
+        source.Wrong("address", "address: port 0 cannot be connected to");
+      }
+      return;
+    }
+    case pb::Recording::SOURCE_NOT_SET:
+      place.Wrong(absl::StrCat("recording \"", from.id(),
+                               "\" needs a source: tcp_listen { address: ... } or "
+                               "tcp_connect { address: ... }"));
+      return;
+  }
+}
+
+RecordingSpec ReadRecording(const Place& place, const pb::Recording& from) {
+  RecordingSpec to;
+  to.id = from.id();
+  if (const absl::Status status = CheckRecordingId(to.id); !status.ok()) {
+    place.Wrong("id", status.message());
+  }
+  ReadSource(place, from, &to);
+  if (from.has_payload_crc()) to.payload_crc = from.payload_crc();
+  if (from.has_flush_interval()) {
+    to.flush_interval = ReadInterval(place, "flush_interval", from.flush_interval());
+  }
+  if (from.has_sync_interval()) {
+    to.sync_interval = ReadInterval(place, "sync_interval", from.sync_interval());
+  }
+  return to;
+}
+
+// Ids and listening addresses are for one recording each.
+class Taken {
+ public:
+  void Check(const Place& place, const RecordingSpec& spec) {
+    const auto [id, id_is_new] = ids_.try_emplace(spec.id, place.Where("id"));
+    if (!id_is_new && !spec.id.empty()) {
+      place.Wrong("id",
+                  absl::StrCat("recording id \"", spec.id, "\" is taken already, at ", id->second));
+    }
+    if (spec.source != SourceKind::kTcpListen || spec.address.port == 0) return;
+    const Place source = place.Sub("tcp_listen");
+    const auto [address, address_is_new] =
+        addresses_.try_emplace(spec.address.ToString(), source.Where("address"));
+    if (!address_is_new) {
+      source.Wrong("address", absl::StrCat("address: ", address->first,
+                                           " is listened on already, at ", address->second));
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> ids_;        // and where each was seen
+  std::map<std::string, std::string> addresses_;  // likewise
+};
+
+void ReadLanes(const Place& root, const pb::Config& from, RecorderOptions* to) {
+  if (from.has_lanes()) {
+    to->lanes = from.lanes();
+    if (to->lanes == 0 || to->lanes > kLanesMax) {
+      root.Wrong("lanes",
+                 absl::StrCat("lanes is ", to->lanes, ", but must be between 1 and ", kLanesMax));
+    }
+  }
+  to->region = kRegionDefault;
+  if (from.has_region_size()) {
+    to->region = ReadSize(root, "region_size", from.region_size());
+    if (to->region.value > 0 && to->region < kRegionMin) {
+      root.Wrong("region_size", absl::StrCat("region_size is ", FormatSize(to->region),
+                                             ", but must be at least ", FormatSize(kRegionMin)));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::string& name) {
+  ConfigText file(name);
+  pb::Config from;
+  if (!file.Parse(text, &from)) return file.status();
+
+  const Place root = file.root();
+  ServeConfig config;
+  if (!from.has_archive()) {
+    root.Wrong("archive is missing: archive { directory: \"/var/lib/sluice\" }");
+  } else {
+    ReadArchive(root.Sub("archive"), from.archive(), &config.recorder.archive);
+  }
+  ReadLanes(root, from, &config.recorder);
+  config.unix_socket = ReadSocket(root, from);
+  config.recorder.archive.purpose = "serve";
+  config.recorder.archive.socket_path = config.unix_socket;
+
+  Taken taken;
+  for (int i = 0; i < from.recording_size(); ++i) {
+    const Place place = root.Sub("recording", i);
+    config.recordings.push_back(ReadRecording(place, from.recording(i)));
+    taken.Check(place, config.recordings.back());
+  }
+  SLUICE_RETURN_IF_ERROR(file.status());
+  return config;
+}
+
+absl::StatusOr<ServeConfig> LoadConfig(const std::string& path) {
+  const auto failed = [&](int error) {
+    return absl::ErrnoToStatus(error, absl::StrCat("read configuration ", path));
+  };
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return failed(EISDIR);
+  errno = 0;
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!file) return failed(errno != 0 ? errno : EIO);
+  if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  if (file.bad() || text.bad()) return failed(errno != 0 ? errno : EIO);
+  return ParseConfig(text.str(), path);
+}
+
+}  // namespace sluice

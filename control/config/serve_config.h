@@ -1,0 +1,29 @@
+// The configuration file of `sluice serve`, read and checked.
+#ifndef CONTROL_CONFIG_SERVE_CONFIG_H_
+#define CONTROL_CONFIG_SERVE_CONFIG_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "control/recorder/recorder.h"
+
+namespace sluice {
+
+// What proto/sluice/config/v1/config.proto says, with its defaults filled in.
+struct ServeConfig {
+  RecorderOptions recorder;  // archive.purpose and archive.socket_path are set
+  std::string unix_socket;   // absolute
+  std::vector<RecordingSpec> recordings;
+};
+
+// NOT_FOUND or PERMISSION_DENIED when the file cannot be read. INVALID_ARGUMENT: one sentence a
+// line, "FILE:LINE:COLUMN: what is wrong"; everything that is wrong, unless it is the syntax.
+absl::StatusOr<ServeConfig> LoadConfig(const std::string& path);
+
+// `name` stands for the file in messages.
+absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::string& name);
+
+}  // namespace sluice
+
+#endif  // CONTROL_CONFIG_SERVE_CONFIG_H_

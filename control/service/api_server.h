@@ -1,0 +1,69 @@
+// The gRPC server: all services of sluice.v1, health and reflection, on a Unix socket.
+#ifndef CONTROL_SERVICE_API_SERVER_H_
+#define CONTROL_SERVICE_API_SERVER_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/server.h>
+#include <sys/types.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "control/recorder/recorder.h"
+#include "control/service/recording_service.h"
+#include "control/service/served_archive.h"
+#include "control/service/status_service.h"
+#include "control/service/stream_service.h"
+#include "control/service/unix_listener.h"
+
+namespace sluice {
+
+// Destruction shuts it down. Thread-safe.
+class ApiServer {
+ public:
+  struct Options {
+    // Null: the archive is only read. Otherwise it outlives the server.
+    Recorder* recorder = nullptr;
+    // Of the archive. May be empty when there is a recorder, which knows its own.
+    std::string archive_directory = "";
+    // Empty: the server can only be reached through InProcessChannel().
+    std::string unix_socket = "";
+    mode_t unix_socket_mode = 0600;
+    // Calls of ReadStream at a time; more get RESOURCE_EXHAUSTED.
+    int readers_max = 32;
+  };
+
+  // Answers when it returns. Fails when the socket cannot be had (see UnixListener::Bind), or when
+  // there is neither a recorder nor an archive.
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const Options& options);
+  ~ApiServer();
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  // For clients in this process.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Takes no new calls, ends the readers with UNAVAILABLE, waits a little for calls that are
+  // running, cancels what is left, and removes the socket. The second call does nothing.
+  void Shutdown();
+
+ private:
+  explicit ApiServer(const Options& options);
+  absl::Status Listen(const Options& options);
+  void Build(const Options& options);
+
+  ServedArchive archive_;
+  RecordingService recordings_;
+  StreamService streams_;
+  StatusService status_;
+  std::unique_ptr<UnixListener> listener_;
+  std::unique_ptr<grpc::Server> server_;
+  std::mutex shutdown_mutex_;
+  bool shut_down_ = false;
+};
+
+}  // namespace sluice
+
+#endif  // CONTROL_SERVICE_API_SERVER_H_

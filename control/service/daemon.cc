@@ -1,0 +1,175 @@
+#include "control/service/daemon.h"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+
+#include <csignal>
+#include <cstring>
+#include <future>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "control/config/size.h"
+#include "control/service/api_server.h"
+#include "control/service/signal_watch.h"
+#include "ingest/status_macros.h"
+#include "writer/archive/archive_keeper.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kLookInterval = absl::Seconds(1);
+constexpr absl::Duration kDrainLimit = absl::Seconds(10);
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+std::string Describe(const RecordingStatus& status) {
+  if (status.spec.source == SourceKind::kTcpListen) {
+    return absl::StrCat("listens on ", status.bound.ToString());
+  }
+  return absl::StrCat("connects to ", status.spec.address.ToString());
+}
+
+// One run of the daemon. Members end in the opposite order: the API before the recorder.
+class Daemon {
+ public:
+  Daemon(const ServeConfig& config, const RecorderOpener& open) : config_(config), open_(open) {
+    log_.set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+  }
+
+  absl::Status Run() {
+    SLUICE_RETURN_IF_ERROR(OpenRecorder());
+    SLUICE_RETURN_IF_ERROR(StartApi());
+    SLUICE_RETURN_IF_ERROR(StartRecordings());
+    const int signal = WatchUntilSignal();
+    log_.info("{}: draining {} recordings", strsignal(signal), CountRecording());
+    Drain();
+    api_->Shutdown();
+    api_.reset();
+    recorder_.reset();
+    log_.info("ended");
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status OpenRecorder() {
+    SLUICE_ASSIGN_OR_RETURN(recorder_, open_(config_.recorder));
+    const RecorderStatus status = recorder_->Status();
+    log_.info("archive {}: {} in {} segments of {}, epoch {}", status.archive_directory,
+              FormatSize(status.archive.capacity()), status.archive.segment_count,
+              FormatSize(status.archive.segment), status.archive.epoch);
+    log_.info("lanes: {}, with {} of memory, {}", status.lanes, FormatSize(status.region),
+              status.region_registered ? "registered for direct writes" : "not registered");
+    const RecoveryReport& recovery = recorder_->keeper().recovery();
+    if (recovery.segments_sealed > 0) {
+      log_.warn("recovered {} of payload in {} segments, and {} streams that were open",
+                FormatSize(recovery.payload_recovered), recovery.segments_sealed,
+                recovery.streams_interrupted);
+    }
+    for (const std::string& note : recovery.notes) log_.warn("recovery: {}", note);
+    return absl::OkStatus();
+  }
+
+  absl::Status StartApi() {
+    ApiServer::Options options;
+    options.recorder = recorder_.get();
+    options.archive_directory = config_.recorder.archive.directory;
+    options.unix_socket = config_.unix_socket;
+    SLUICE_ASSIGN_OR_RETURN(api_, ApiServer::Start(options));
+    log_.info("API on unix:{}", config_.unix_socket);
+    return absl::OkStatus();
+  }
+
+  absl::Status StartRecordings() {
+    for (const RecordingSpec& spec : config_.recordings) {
+      const absl::StatusOr<RecordingStatus> status = recorder_->CreateRecording(spec);
+      if (!status.ok()) {
+        return absl::Status(
+            status.status().code(),
+            absl::StrCat("recording \"", spec.id, "\": ", status.status().message()));
+      }
+      log_.info("recording {} {}", spec.id, Describe(*status));
+      states_[spec.id] = status->state;
+    }
+    return absl::OkStatus();
+  }
+
+  int WatchUntilSignal() {
+    while (true) {
+      LogChanges();
+      if (const int signal = signals_.Wait(kLookInterval); signal != 0) return signal;
+    }
+  }
+
+  // What nobody asked for, and would not see otherwise.
+  void LogChanges() {
+    const RecorderStatus status = recorder_->Status();
+    for (const RecordingStatus& recording : status.recordings) {
+      const auto [known, is_new] = states_.try_emplace(recording.spec.id, recording.state);
+      if (!is_new && known->second == recording.state) continue;
+      known->second = recording.state;
+      if (recording.state == RecordingState::kFailed) {
+        log_.error("recording {} failed: {}", recording.spec.id, recording.failure);
+      } else if (recording.state == RecordingState::kRecording) {
+        log_.info("recording {} {}", recording.spec.id, Describe(recording));
+      } else {
+        log_.info("recording {} stopped", recording.spec.id);
+      }
+    }
+    for (const std::string& warning : status.warnings) {
+      if (warnings_.insert(warning).second) log_.warn("{}", warning);
+    }
+  }
+
+  size_t CountRecording() {
+    size_t n = 0;
+    for (const RecordingStatus& recording : recorder_->Status().recordings) {
+      if (recording.state == RecordingState::kRecording) ++n;
+    }
+    return n;
+  }
+
+  // All at once: each may take as long as the limit.
+  void Drain() {
+    std::vector<std::pair<std::string, std::future<absl::StatusOr<RecordingStatus>>>> stops;
+    for (const RecordingStatus& recording : recorder_->Status().recordings) {
+      if (recording.state != RecordingState::kRecording) continue;
+      const std::string& id = recording.spec.id;
+      stops.emplace_back(id, std::async(std::launch::async, [this, id] {
+                           return recorder_->StopRecording(id, kDrainLimit);
+                         }));
+    }
+    for (auto& [id, stop] : stops) {
+      const absl::StatusOr<RecordingStatus> status = stop.get();
+      if (status.ok()) {
+        log_.info("recording {} stopped: {} received, {} durable, {} dropped", id,
+                  FormatSize(ByteCount{status->ledger.received}), FormatSize(status->durable),
+                  FormatSize(ByteCount{status->ledger.dropped()}));
+      } else {
+        log_.error("recording {} was not stopped in order: {}", id, Text(status.status()));
+      }
+    }
+  }
+
+  const ServeConfig& config_;
+  const RecorderOpener& open_;
+  SignalWatch signals_;  // before anything that makes threads
+  spdlog::logger log_{"sluice", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
+  std::map<std::string, RecordingState> states_;  // as they were logged
+  std::set<std::string> warnings_;                // likewise
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<ApiServer> api_;
+};
+
+}  // namespace
+
+absl::Status RunDaemon(const ServeConfig& config, const RecorderOpener& open) {
+  return Daemon(config, open).Run();
+}
+
+}  // namespace sluice
