@@ -1,0 +1,17 @@
+#ifndef SLUICE_TESTS_BENCH_STREAM_CHECK_H_
+#define SLUICE_TESTS_BENCH_STREAM_CHECK_H_
+
+#include <cstdint>
+#include <string>
+
+#include "tests/bench/stream_content.h"
+
+namespace sluice {
+
+// Reads `file` to its end and says where it first differs from the stream, or nothing.
+// `stream` -1: whichever stream the first stamp names. `bytes` -1: any length will do.
+std::string CheckStream(const StreamContent& content, int64_t stream, int64_t bytes, int file);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TESTS_BENCH_STREAM_CHECK_H_
