@@ -1,0 +1,66 @@
+#!/bin/bash
+# Builds everything and runs all tests, then the unit tests again under the sanitizers.
+#
+#   deploy/test.sh [--quick]     --quick leaves the sanitizers out
+#
+# Installs what is missing. With CI=true a test may only be skipped for a reason that the
+# machine cannot help. The last line is the sum; the status is 0 only if nothing failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+# What kernel, privileges or hardware must offer, and a machine of CI may not.
+allowed_skips=(
+  'needs Linux [0-9]'
+)
+
+sanitizers=(asan ubsan tsan)
+case "${1-}" in
+  '') ;;
+  --quick) sanitizers=() ;;
+  *) echo "usage: $0 [--quick]" >&2; exit 2 ;;
+esac
+
+deploy/install_dependencies.sh
+
+# Bazel keeps its files in the home directory: a chroot or a service may have none.
+if [[ ! -w ${HOME-} ]]; then
+  export HOME=${TMPDIR:-/tmp}/sluice-test-home
+  mkdir -p "$HOME"
+fi
+export USER=${USER:-$(id -un)}
+read -ra bazel <<<"${BAZEL:-bazel}"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+report=()
+
+check_format() {
+  find . -name node_modules -prune -o '(' -name '*.cc' -o -name '*.h' ')' -print0 |
+    xargs -0 clang-format-19 --dry-run -Werror
+}
+
+# Runs all tests in a configuration; test_report.py tells the results.
+run_tests() {  # run_tests NAME FLAGS...
+  local name=$1 status=0
+  "${bazel[@]}" test --config=ci --build_event_json_file="$work/$name.json" "${@:2}" //... ||
+    status=$?
+  if [[ -e $work/$name.json ]]; then report+=("$work/$name.json"); fi
+  # 3: there are test failures, which the report knows.
+  if [[ $status -ne 0 && $status -ne 3 ]]; then
+    report+=(--failed "bazel test ($name): status $status")
+  fi
+}
+
+check_format || report+=(--failed 'clang-format (correct it by deploy/lint.sh --fix)')
+"${bazel[@]}" build --config=ci //... || report+=(--failed 'bazel build //...')
+run_tests plain
+for sanitizer in "${sanitizers[@]}"; do
+  run_tests "$sanitizer" --config="$sanitizer" --build_tests_only \
+    --test_tag_filters=-no-sanitizer,-benchmark
+done
+
+if [[ ${CI-} == true ]]; then
+  for reason in "${allowed_skips[@]}"; do report+=(--allow-skip "$reason"); done
+fi
+deploy/test_report.py "${report[@]}"
