@@ -15,13 +15,16 @@ namespace {
 constexpr uint32_t kSlots = 32;
 constexpr ByteCount kChunkMax = MiB(1);
 constexpr ByteCount kChunkMin = KiB(64);
+// Disks that take less in one write have it split by the block layer: slower, but not wrong.
+constexpr uint64_t kWriteMin = KiB(128).value;
 // Status is published before a sleep, and while there is no time to sleep this often.
 constexpr absl::Duration kSleepMax = absl::Seconds(1);
 constexpr absl::Duration kStatusInterval = absl::Milliseconds(20);
 
-// Entries of which any mix of fragments and events fits into the largest header.
-constexpr uint32_t kHeaderEntries =
-    (kExtentHeaderMax.value - sizeof(ExtentHeader)) / sizeof(StreamEvent);
+// Entries of which any mix of fragments and events fits into a header.
+constexpr uint64_t EntriesIn(uint64_t header) {
+  return (header - sizeof(ExtentHeader)) / sizeof(StreamEvent);
+}
 
 }  // namespace
 
@@ -34,8 +37,10 @@ absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) 
   const DiskGeometry& disk = options.geometry;
   uint64_t write_max = disk.write_bytes_max;
   if (!huge_pages) write_max = std::min<uint64_t>(write_max, uint64_t{disk.ranges_max} * 4096);
+  write_max = std::max(write_max, kWriteMin);
+  const uint64_t header = std::min(kExtentHeaderMax.value, RoundDown(write_max / 4, kBlockBytes));
+  const uint64_t overhead = header + 2 * kBlockBytes;
   sizes.chunk = kChunkMax;
-  const auto overhead = kExtentHeaderMax.value + 2 * kBlockBytes;
   while (sizes.chunk > kChunkMin && (sizes.chunk.value + overhead > write_max ||
                                      sizes.chunk.value * 8 > options.segment.value)) {
     sizes.chunk.value /= 2;
@@ -44,7 +49,7 @@ absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) 
   sizes.extent.ranges_max = std::clamp<uint32_t>(disk.ranges_max / 2, 8, 64);
   // Neither a header nor a segment's footer is outgrown.
   sizes.extent.entries_max = static_cast<uint32_t>(
-      std::min<uint64_t>(kHeaderEntries, options.segment.value / 16 / sizeof(StreamRecord)));
+      std::min<uint64_t>(EntriesIn(header), options.segment.value / 16 / sizeof(StreamRecord)));
   sizes.extent.align = std::max<uint32_t>(
       disk.memory_align,
       disk.virt_boundary == 0 ? 1 : static_cast<uint32_t>(disk.virt_boundary + 1));
@@ -143,6 +148,9 @@ TrackStatus Lane::RemoveTrack(uint8_t track) {
   SLUICE_CHECK(found != tracks_.end() && found->second->finished());
   TrackStatus last = found->second->status(ring_->Monotonic());
   tracks_.erase(found);
+  // The number may be given to another track, which must not be taken for this one.
+  const std::lock_guard lock(status_mutex_);
+  status_.tracks.erase(track);
   return last;
 }
 

@@ -207,7 +207,9 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (connector_) next = std::min(next, connector_->OnTurn(now));
   if (now >= accept_again_) ArmAccept();
   if (receiver_.HasWork()) return absl::ZeroDuration();
-  return std::min({next, flush_at_ - now, accept_again_ - now});
+  // Without a slot there is nothing to come back for: a completion frees one, and that wakes us.
+  if (!parts_.slab->empty()) next = std::min(next, flush_at_ - now);
+  return std::min(next, accept_again_ - now);
 }
 
 TrackStatus Track::status(absl::Duration now) const {

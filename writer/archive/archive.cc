@@ -50,9 +50,33 @@ std::string Readable(ByteCount bytes) {
   return absl::StrFormat("%.*f %s", whole ? 0 : 1, value, kUnits[unit]);
 }
 
+// What failed on what, and what to do about it.
+absl::Status Refused(absl::string_view what, const std::string& path, int error) {
+  const absl::Status status = FileError(what, path, error);
+  absl::string_view remedy;
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      remedy = ": run as the archive's owner, or change its permissions";
+      break;
+    case EROFS:
+      remedy = ": mount it writable, or name a directory on another disk";
+      break;
+    case ENOSPC:
+    case EDQUOT:
+      remedy = ": make room, or create the archive with a smaller capacity (--capacity)";
+      break;
+    case ENOLCK:
+    case EOPNOTSUPP:
+      remedy = ": name a directory on a local disk";
+      break;
+  }
+  return absl::Status(status.code(), absl::StrCat(status.message(), remedy));
+}
+
 absl::StatusOr<UniqueFd> OpenFile(const std::string& path, int flags) {
   const int fd = open(path.c_str(), flags | O_CLOEXEC, kFileMode);
-  if (fd < 0) return FileError("open", path, errno);
+  if (fd < 0) return Refused("open", path, errno);
   return UniqueFd(fd);
 }
 
@@ -68,7 +92,7 @@ absl::Status MakeDirectory(const std::string& path) {
     return absl::NotFoundError(
         absl::StrCat("create ", path, ": the directory it should be in does not exist: create it"));
   }
-  return FileError("create", path, error);
+  return Refused("create", path, error);
 }
 
 // The directory itself, created when that may be.
@@ -77,7 +101,7 @@ absl::Status CheckDirectory(const ArchiveOptions& options) {
   if (path.empty()) return absl::InvalidArgumentError("no archive directory was named");
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) {
-    if (errno != ENOENT) return FileError("open archive", path, errno);
+    if (errno != ENOENT) return Refused("open archive", path, errno);
     if (!options.create) {
       return absl::NotFoundError(absl::StrCat("there is no archive in ", path));
     }
@@ -117,12 +141,32 @@ absl::Status WriteMeta(const std::string& directory, const ArchiveMeta& meta) {
 absl::Status Allocate(const std::string& path, ByteCount size) {
   SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDWR | O_CREAT));
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(size.value)); error != 0) {
-    return FileError(absl::StrCat("allocate ", Readable(size), " for"), path, error);
+    return Refused(absl::StrCat("allocate ", Readable(size), " for"), path, error);
   }
   if (ftruncate(fd.get(), static_cast<off_t>(size.value)) != 0) {
     return FileError("set the length of", path, errno);
   }
+  return absl::OkStatus();
+}
+
+absl::Status SyncFile(const std::string& path) {
+  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDWR));
   return fsync(fd.get()) == 0 ? absl::OkStatus() : FileError("fsync", path, errno);
+}
+
+// All segment files and the directory they are in. A few files are synced one by one, for others
+// may have much to write; many all at once, for each sync takes its milliseconds.
+absl::Status SyncSegments(const std::string& directory, uint32_t count) {
+  constexpr uint32_t kFew = 128;
+  const std::string segments = SegmentsPath(directory);
+  if (count > kFew) {
+    SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(segments, O_RDONLY | O_DIRECTORY));
+    return syncfs(fd.get()) == 0 ? absl::OkStatus() : FileError("sync", segments, errno);
+  }
+  for (uint32_t slot = 0; slot < count; ++slot) {
+    SLUICE_RETURN_IF_ERROR(SyncFile(Archive::SegmentPath(directory, slot)));
+  }
+  return SyncDirectory(segments);
 }
 
 // What an interrupted creation left, in blocks that are already ours.
@@ -313,7 +357,7 @@ absl::StatusOr<ArchiveHolder> Archive::Holder(const std::string& directory) {
   if (flock(fd.get(), LOCK_SH | LOCK_NB) == 0) {
     return absl::NotFoundError(absl::StrCat("nobody has archive ", directory, " open for writing"));
   }
-  if (errno != EWOULDBLOCK) return FileError("lock", path, errno);
+  if (errno != EWOULDBLOCK) return Refused("lock", path, errno);
   // Whoever has just taken the lock is about to say so.
   absl::StatusOr<ArchiveHolder> holder;
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
@@ -329,7 +373,7 @@ absl::Status Archive::Lock(const ArchiveOptions& options) {
   const std::string path = LockPath(directory_);
   SLUICE_ASSIGN_OR_RETURN(lock_, OpenFile(path, O_RDWR | O_CREAT));
   for (int attempt = 1; flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {
-    if (errno != EWOULDBLOCK) return FileError("lock", path, errno);
+    if (errno != EWOULDBLOCK) return Refused("lock", path, errno);
     if (attempt == kLockAttempts) {
       return absl::FailedPreconditionError(
           absl::StrCat("archive ", directory_, " is already open for writing by ",
@@ -356,13 +400,19 @@ absl::Status Archive::Create(const ArchiveOptions& options) {
   }
   SLUICE_RETURN_IF_ERROR(MakeDirectory(SegmentsPath(directory_)));
   for (uint32_t slot = 0; slot < meta_.segment_count; ++slot) {
-    SLUICE_RETURN_IF_ERROR(Allocate(SegmentPath(directory_, slot), meta_.segment));
+    const absl::Status status = Allocate(SegmentPath(directory_, slot), meta_.segment);
+    if (status.ok()) continue;
+    // The disk filled up meanwhile: give back what was taken.
+    do {
+      unlink(SegmentPath(directory_, slot).c_str());
+    } while (slot-- > 0);
+    return status;
   }
   // Those of an interrupted creation that was to be larger.
   for (uint32_t slot = meta_.segment_count; slot < kSegmentCountMax; ++slot) {
     if (unlink(SegmentPath(directory_, slot).c_str()) != 0) break;
   }
-  SLUICE_RETURN_IF_ERROR(SyncDirectory(SegmentsPath(directory_)));
+  SLUICE_RETURN_IF_ERROR(SyncSegments(directory_, meta_.segment_count));
   return WriteMeta(directory_, meta_);
 }
 
@@ -388,6 +438,7 @@ absl::Status Archive::OpenSegment(uint32_t slot) {
                               " is missing: a new one was made, what it held is lost"));
     ++slots_recreated_;
     SLUICE_RETURN_IF_ERROR(Allocate(path, meta_.segment));
+    SLUICE_RETURN_IF_ERROR(SyncFile(path));
   }
   SLUICE_ASSIGN_OR_RETURN(segment_fds_[slot],
                           OpenFile(path, O_RDWR | (geometry_.direct ? O_DIRECT : 0)));

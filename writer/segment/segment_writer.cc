@@ -147,6 +147,7 @@ void SegmentWriter::StartWrites(Segment& segment) {
     PlaceExtent(placed.extent, segment.loan->id, placed.sequence, segment.mark.durable());
     placed.state = Placed::kWriting;
     ++segment.writing;
+    segment.touched = true;
     OpTag tag;
     WriteOp* op = writes_.Start({&segment, &placed, placed.extent.ranges, placed.at}, &tag);
     ring_->Write(tag, segment.loan->fd, op->at, op->ranges);
@@ -158,7 +159,11 @@ void SegmentWriter::OnWrite(const Completion& done) {
   SLUICE_CHECK(op != nullptr);
   Segment& segment = *op->segment;
   const uint64_t left = TotalBytes(op->ranges);
-  const Verdict verdict = JudgeWrite(left, done.result);
+  Verdict verdict = JudgeWrite(left, done.result);
+  if (verdict == Verdict::kContinue) {
+    op->stalls = static_cast<uint64_t>(done.result) < kBlockBytes ? op->stalls + 1 : 0;
+    if (op->stalls == kStallsMax) verdict = Verdict::kRefused;
+  }
   if (verdict == Verdict::kContinue || verdict == Verdict::kRetry) {
     // Goes on at a whole block, so that the rest is as aligned as it was.
     const uint64_t progress =
@@ -176,8 +181,9 @@ void SegmentWriter::OnWrite(const Completion& done) {
   if (verdict == Verdict::kRefused) {
     ++counters_.write_errors;
     const absl::Status why = absl::ErrnoToStatus(
-        -done.result, absl::StrCat("write to segment ", static_cast<uint64_t>(segment.loan->id),
-                                   " up to offset ", end));
+        done.result < 0 ? -done.result : EIO,
+        absl::StrCat("write to segment ", static_cast<uint64_t>(segment.loan->id), " up to offset ",
+                     end));
     if (placed == nullptr) return LoseDisk(why);
     return OnExtentRefused(segment, *placed, why);
   }
@@ -398,10 +404,13 @@ void SegmentWriter::LoseDisk(absl::Status why) {
   }
 }
 
-// Segments leave the line when the kernel is done with them; recovery will look at them.
+// Segments leave the line when the kernel is done with them; recovery will look at those that it
+// has touched.
 absl::Duration SegmentWriter::SweepLost() {
   while (!segments_.empty() && segments_.front().writing == 0 && !segments_.front().syncing &&
          segments_.front().extents.empty()) {
+    const Segment& first = segments_.front();
+    if (first.loan && !first.touched) keeper_->ReturnSegment(first.loan->id);
     segments_.pop_front();
   }
   if (segments_.empty()) {

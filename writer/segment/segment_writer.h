@@ -92,6 +92,7 @@ class SegmentWriter {
 
  private:
   static constexpr absl::Duration kRequestAgain = absl::Seconds(1);
+  static constexpr uint32_t kStallsMax = 100;
   // Between the syncs of a track whose streams come and go one by one.
   static constexpr absl::Duration kHurriedInterval = absl::Milliseconds(50);
 
@@ -108,6 +109,7 @@ class SegmentWriter {
     FileOffset end{kBlockBytes};  // of the extents so far
     uint32_t next_sequence = 0;
     bool closed = false;         // takes no more extents
+    bool touched = false;        // a write into it was started
     std::deque<Placed> extents;  // in the order of their places; they leave at the front
     size_t queued_at = 0;        // index of the first that is still kQueued
     uint32_t writing = 0;
@@ -130,6 +132,7 @@ class SegmentWriter {
     Placed* placed;                        // nullptr: the footer
     absl::InlinedVector<iovec, 6> ranges;  // what is left to write
     FileOffset at;
+    uint32_t stalls = 0;  // short writes in a row that did not complete a block
   };
   struct SyncOp {
     Segment* segment;
