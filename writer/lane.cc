@@ -62,9 +62,9 @@ absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) 
 
   const uint64_t needed = sizes.slab.value + sizes.chunk.value * 8;
   if (options.region.value < needed) {
-    return absl::InvalidArgumentError(absl::StrCat("a region of ", options.region.value >> 10,
-                                                   " KiB is too small: at least ", needed >> 20,
-                                                   " MiB are needed for this disk"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a region of ", options.region.value >> 10, " KiB is too small: at least ",
+                     RoundUp(needed, 1 << 20) >> 20, " MiB are needed for this disk"));
   }
   sizes.chunks = static_cast<uint32_t>((options.region - sizes.slab).value / sizes.chunk.value);
   sizes.tracks_max = std::min<uint32_t>(sizes.chunks / 8, UINT8_MAX);

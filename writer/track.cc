@@ -44,8 +44,7 @@ SegmentWriterOptions WriterOptions(uint8_t number, const LaneParts& parts,
 
 Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options,
              SegmentKeeper::Ready on_segment_ready)
-    : number_(number),
-      parts_(parts),
+    : parts_(parts),
       options_(options),
       accept_tag_{OpKind::kAccept, number, 0, 0},
       receiver_(*parts.ring, *parts.region, *parts.chunks, *this, {.track = number}),

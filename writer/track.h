@@ -119,7 +119,6 @@ class Track final : public LeaseSink {
   bool TrySeal();
   void AddStream(int socket);
 
-  const uint8_t number_;
   const LaneParts parts_;
   const TrackOptions options_;
   const OpTag accept_tag_;

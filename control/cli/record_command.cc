@@ -183,8 +183,7 @@ void AddOptions(CLI::App& app, Options& options) {
                 "Of a new archive (default: 16GiB, less on a small disk)");
   AddSizeOption(app, "--segment-size", options.recorder.archive.segment,
                 "Of a new archive (default: capacity / 64, 16MiB to 256MiB)");
-  AddSizeOption(app, "--region", options.recorder.region,
-                "Memory of each lane (default: 64MiB)");
+  AddSizeOption(app, "--region", options.recorder.region, "Memory of each lane (default: 64MiB)");
   app.add_option("--lanes", options.recorder.lanes, "Threads that receive and write (default: 1)")
       ->type_name("N")
       ->check(CLI::Range(1, 64));

@@ -14,6 +14,8 @@
 #include "control/service/conversion.h"
 #include "ingest/status_macros.h"
 #include "proto/sluice/v1/recordings.grpc.pb.h"
+#include "writer/archive/archive.h"
+#include "writer/archive/archive_keeper.h"
 
 namespace sluice {
 namespace {
@@ -106,10 +108,26 @@ absl::Status Stop(const Options& options) {
   return absl::OkStatus();
 }
 
+// Where nobody records there is nobody to ask.
+absl::Status DeleteFromFiles(const std::string& directory, const std::string& id) {
+  ArchiveOptions wanted;
+  wanted.directory = directory;
+  wanted.create = false;
+  wanted.purpose = "delete";
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveKeeper> keeper,
+                          ArchiveKeeper::Start(*archive));
+  return keeper->DeleteRecording(id);
+}
+
 absl::Status Delete(const Options& options) {
   v1::DeleteRecordingRequest request;
   SLUICE_ASSIGN_OR_RETURN(*request.mutable_name(), CompleteRecordingName(options.name));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Target> target, Target::Open(options.target));
+  if (!target->directory().empty() &&
+      absl::IsNotFound(Archive::Holder(target->directory()).status())) {
+    return DeleteFromFiles(target->directory(), ShortName(request.name()));
+  }
   const auto stub = v1::RecordingService::NewStub(target->channel());
   CallContext context;
   google::protobuf::Empty empty;

@@ -1,5 +1,7 @@
 #include "control/query/part_reader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -25,9 +27,15 @@ absl::Status Reused(const std::string& path) {
 absl::StatusOr<std::unique_ptr<PartReader>> PartReader::Open(const std::string& path,
                                                              StreamId stream,
                                                              const StreamPart& part) {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<SegmentReader> segment, SegmentReader::Open(path));
-  if (segment->id() != part.segment) return Reused(path);
-  std::unique_ptr<PartReader> reader(new PartReader(path, stream, std::move(segment)));
+  absl::StatusOr<std::unique_ptr<SegmentReader>> segment = SegmentReader::Open(path);
+  if (absl::IsNotFound(segment.status())) {
+    // An empty slot is one whose recording was deleted. A file, though, is never removed.
+    if (access(path.c_str(), F_OK) == 0) return Reused(path);
+    return absl::DataLossError(absl::StrCat(path, ": the segment file is missing"));
+  }
+  SLUICE_RETURN_IF_ERROR(segment.status());
+  if ((*segment)->id() != part.segment) return Reused(path);
+  std::unique_ptr<PartReader> reader(new PartReader(path, stream, *std::move(segment)));
   reader->scan_at_ = FileOffset{kBlockBytes};
   SLUICE_RETURN_IF_ERROR(reader->Update(part));
   return reader;

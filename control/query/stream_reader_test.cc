@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -14,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "writer/archive/archive.h"
+#include "writer/segment/segment_codec.h"
 #include "writer/segment/test_segment.h"
 #include "writer/stream_id.h"
 
@@ -403,6 +405,28 @@ TEST_F(StreamReaderTest, AStreamThatIsGoneAltogetherIsNotFound) {
   TestSegment two = Begin(2, 0);
   const absl::Status status = ReadAll(**reader).status();
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
+}
+
+TEST_F(StreamReaderTest, ADeletedRecordingIsNotFoundAndAMissingFileIsDamage) {
+  for (const bool deleted : {true, false}) {
+    Reset();
+    TestSegment one = Begin(1, 0);
+    one.Add({Piece(Stream(1), 0, 1000)}, {TestSegment::Open(Stream(1))});
+    SealAndPublish(one, 0);
+    const auto reader = Open(Stream(1));
+    ASSERT_TRUE(reader.ok());
+    if (deleted) {
+      PutRecording(RecordingState::kStopped);
+      ASSERT_TRUE(catalog_->DeleteRecording("test").ok());
+      const SegmentHeader empty = EmptySlotHeader(one.header());
+      std::memcpy(&one.at({0}), &empty, sizeof(empty));
+      one.WriteTo(PathOf(0), ByteCount{kBlockBytes});
+    } else {
+      std::filesystem::remove(PathOf(0));
+    }
+    const absl::Status status = ReadAll(**reader).status();
+    EXPECT_TRUE(deleted ? absl::IsNotFound(status) : absl::IsDataLoss(status)) << status;
+  }
 }
 
 TEST_F(StreamReaderTest, ARepeatedWriteIsFoundInTheNextSegment) {

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
@@ -123,7 +124,8 @@ class RecorderImpl final : public Recorder {
     absl::Status failure;
   };
 
-  absl::StatusOr<RecordingRow> RowFor(const RecordingSpec& spec);
+  absl::StatusOr<std::optional<RecordingRow>> FindRow(const RecordingSpec& spec);
+  void UndoCreation(Entry& entry, const std::optional<RecordingRow>& before);
   absl::Status StartTracks(const RecordingSpec& spec, std::vector<int> listeners, Entry& entry);
   RecordingStatus Describe(const Entry& entry) const;
   void StopTracks(Entry& entry, bool abort);
@@ -189,26 +191,19 @@ RecorderImpl::~RecorderImpl() {
 
 // ---- create
 
-// A recording that an earlier run left goes on under its name and uid.
-absl::StatusOr<RecordingRow> RecorderImpl::RowFor(const RecordingSpec& spec) {
+// What an earlier run left under this id: it goes on with the same uid.
+absl::StatusOr<std::optional<RecordingRow>> RecorderImpl::FindRow(const RecordingSpec& spec) {
   absl::StatusOr<RecordingRow> row = catalog_->Recording(spec.id);
-  if (absl::IsNotFound(row.status())) {
-    RecordingRow fresh;
-    fresh.uid = NewUid();
-    fresh.id = spec.id;
-    fresh.created = Now();
-    return fresh;
-  }
-  if (!row.ok()) return row;
+  if (absl::IsNotFound(row.status())) return std::nullopt;
+  if (!row.ok()) return row.status();
   const bool listened = row->source.rfind("tcp://", 0) == 0;
-  if (listened != (spec.source == SourceKind::kTcpListen)) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        "recording '", spec.id, "' exists in the archive with another kind of source (",
-        row->source, "): delete it, or choose another id"));
+  // A rebuilt catalog does not know what the source was.
+  if (!row->source.empty() && listened != (spec.source == SourceKind::kTcpListen)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("recording '", spec.id, "' exists in the archive with another kind of source (",
+                     row->source, "): delete it, or choose another id"));
   }
-  row->stopped = {};
-  row->failure.clear();
-  return row;
+  return *std::move(row);
 }
 
 absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpec& spec) {
@@ -223,8 +218,11 @@ absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpe
     }
   }
   auto entry = std::make_unique<Entry>();
-  SLUICE_ASSIGN_OR_RETURN(entry->row, RowFor(spec));
   entry->spec = spec;
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<RecordingRow> before, FindRow(spec));
+  entry->row.id = spec.id;
+  entry->row.uid = before ? before->uid : NewUid();
+  entry->row.created = before ? before->created : Now();
 
   std::vector<int> listeners;
   if (spec.source == SourceKind::kTcpListen) {
@@ -240,16 +238,25 @@ absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpe
     for (const int fd : listeners) close(fd);
   }
 
-  const std::lock_guard lock(mutex_);
-  Entry& kept = *(entries_[spec.id] = std::move(entry));
   if (!started.ok()) {
-    kept.failure = started;
-    StopTracks(kept, /*abort=*/true);  // the supervisor does the rest
-    changed_.notify_all();
+    UndoCreation(*entry, before);
     return started;
   }
+  const std::lock_guard lock(mutex_);
+  Entry& kept = *(entries_[spec.id] = std::move(entry));
   changed_.notify_all();
   return Describe(kept);
+}
+
+// A call that fails changes nothing.
+void RecorderImpl::UndoCreation(Entry& entry, const std::optional<RecordingRow>& before) {
+  StopTracks(entry, /*abort=*/true);
+  while (!Reap(entry)) std::this_thread::sleep_for(kReapInterval);
+  RecordingRow row = before.value_or(entry.row);
+  if (!before) row.state = RecordingState::kStopped;
+  // If the catalog fails here too, the row tells of a recording without streams.
+  keeper_->PutRecording(row).IgnoreError();
+  if (!before) keeper_->DeleteRecording(row.id).IgnoreError();
 }
 
 absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<int> listeners,

@@ -111,6 +111,7 @@ class Recovery {
   absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
   absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer);
   absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
+  bool Continues(const ExtentIndex& extent);
   absl::StatusOr<FooterBuilder> Scan(const SegmentHeader& header, FileOffset mark);
   absl::Status WriteFooter(const SegmentHeader& header, const FooterBuilder& footer);
   absl::Status LearnRecording(const SegmentHeader& header);
@@ -128,6 +129,13 @@ class Recovery {
   std::map<uint64_t, RecordingRow> learned_;
   std::set<uint64_t> broken_off_;
   bool ids_lost_ = false;
+  // Open segments with their durable marks, to be scanned in the order of their ids.
+  struct Open {
+    SegmentHeader header;
+    FileOffset mark;
+  };
+  std::map<uint64_t, Open> open_;
+  std::map<uint64_t, uint64_t> stream_ends_;  // in what has been scanned
 };
 
 void Recovery::Damage(uint32_t slot, absl::string_view what) {
@@ -244,7 +252,8 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
     Damage(slot, absl::StrCat("its footer is lost (", footer_status.message(),
                               "); what its extents still say was taken in again"));
   }
-  return ScanAndSeal(header, row ? row->durable : FileOffset{0});
+  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}};
+  return absl::OkStatus();
 }
 
 absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer) {
@@ -255,6 +264,27 @@ absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& f
   SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
   ++report_.segments_indexed;
   return absl::OkStatus();
+}
+
+// Power may take the end of one segment and leave the begin of the next, which was written at the
+// same time and was not durable either. A stream ends where its first byte is missing: whether
+// the extent goes on where earlier ones, of segments that were scanned before, have ended.
+bool Recovery::Continues(const ExtentIndex& extent) {
+  std::map<uint64_t, uint64_t> ends;
+  for (const FragmentEntry& fragment : extent.fragments) {
+    const auto at = ends.find(fragment.stream_id);
+    const auto known = stream_ends_.find(fragment.stream_id);
+    uint64_t reached = fragment.stream_offset;  // nothing is known of it
+    if (at != ends.end()) {
+      reached = at->second;
+    } else if (known != stream_ends_.end()) {
+      reached = known->second;
+    }
+    if (fragment.stream_offset > reached) return false;
+    ends[fragment.stream_id] = std::max(reached, fragment.stream_offset + fragment.length);
+  }
+  for (const auto& [stream, end] : ends) stream_ends_[stream] = end;
+  return true;
 }
 
 // What holds from the segment's begin. `mark`: the catalog's durable mark.
@@ -292,6 +322,10 @@ absl::StatusOr<FooterBuilder> Recovery::Scan(const SegmentHeader& header, FileOf
       if (end = reader->CheckPayload(extent); !end.ok()) break;
     }
     if (!FooterFits(footer, extent, header.segment_bytes)) break;
+    if (!Continues(extent)) {
+      end = absl::OutOfRangeError("an extent leaves a hole in a stream");
+      break;
+    }
     footer.Add(extent.at, extent.header, extent.fragments, extent.events);
   }
   if (footer.data_end() < mark) {
@@ -395,6 +429,9 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
   for (uint32_t slot = 0; slot < archive_.meta().segment_count; ++slot) {
     const auto row = rows_.find(slot);
     SLUICE_RETURN_IF_ERROR(RecoverSlot(slot, row == rows_.end() ? Row() : Row(row->second)));
+  }
+  for (const auto& [id, open] : open_) {
+    SLUICE_RETURN_IF_ERROR(ScanAndSeal(open.header, open.mark));
   }
   for (const auto& [slot, row] : rows_) {
     if (slot >= archive_.meta().segment_count) SLUICE_RETURN_IF_ERROR(ForgetRow(row));

@@ -354,6 +354,28 @@ TEST_F(RecoveryTest, AStreamGoesOnThroughSegments) {
   EXPECT_THAT(*catalog_->StreamParts(kA), SizeIs(2));
 }
 
+TEST_F(RecoveryTest, AStreamEndsWhereItsFirstByteIsMissing) {
+  PutRecording();
+  // Two segments were open when the power went; it took the end of the first one.
+  TestSegment first(archive_.Segment(1, 5));
+  first.Add({{kA, 0, kBytes}, {kB, 0, kBytes}}, {TestSegment::Open(kA), TestSegment::Open(kB)});
+  const FileOffset torn = first.Add({{kA, kBytes.size(), kBytes}});
+  first.at(torn + ByteCount{kBlockBytes}) ^= std::byte{1};
+  first.WriteTo(archive_.SegmentPath(5));
+  TestSegment second(archive_.Segment(2, 3));
+  second.Add({{kB, kBytes.size(), kBytes}}, {TestSegment::Continued(kB, kBytes.size())});
+  second.Add({{kA, 2 * kBytes.size(), kBytes}}, {TestSegment::Continued(kA, 2 * kBytes.size())});
+  second.Add({{kB, 2 * kBytes.size(), kBytes}});
+  second.WriteTo(archive_.SegmentPath(3));
+  Begin(1, 5);
+  Begin(2, 3);
+
+  EXPECT_EQ(Run().segments_sealed, 2u);
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, kBytes.size());
+  EXPECT_EQ(catalog_->Stream(kB)->durable.value, 2 * kBytes.size());
+  EXPECT_THAT(*catalog_->StreamParts(kA), SizeIs(1));
+}
+
 TEST_F(RecoveryTest, DamagedHeadersAreNotedAndReused) {
   PutRecording();
   TestSegment segment = Sealed(5, 2);
