@@ -54,8 +54,8 @@ SegmentWriter::SegmentWriter(Ring& ring, SegmentKeeper& keeper, TrackIdentity id
       identity_(std::move(identity)),
       on_ready_(std::move(on_ready)),
       options_(options),
-      writes_(OpKind::kWrite, options.track, options.writes_in_flight_max + 1),  // and a footer
-      syncs_(OpKind::kSync, options.track, 1) {}
+      writes_(OpKind::kWrite, options.track, options.writes_in_flight_max + kSyncsMax),
+      syncs_(OpKind::kSync, options.track, kSyncsMax) {}
 
 SegmentWriter::~SegmentWriter() {
   SLUICE_CHECK(idle());
@@ -76,7 +76,8 @@ void SegmentWriter::Place(SealedExtent extent, uint32_t attempts) {
   segment.streams_reserved += StreamsAtMost(extent.header());
   segment.extents.push_back({std::move(extent), segment.end, segment.next_sequence++, attempts});
   segment.end = segment.end + bytes;
-  if (!waiting_since_) waiting_since_ = now_;
+  segment.extents.back().appended = now_;
+  if (!segment.waiting_since) segment.waiting_since = now_;
   if (!HasRoom(segment)) Close(segment);
 }
 
@@ -188,9 +189,9 @@ void SegmentWriter::OnWrite(const Completion& done) {
     return OnExtentRefused(segment, *placed, why);
   }
   if (placed == nullptr) {
-    counters_.disk += ByteCount{footer_.size()};
+    counters_.disk += ByteCount{segment.footer_bytes.size()};
     segment.seal = Segment::kFooterWritten;
-    return StartSync(segment);
+    return;
   }
   counters_.disk += ByteCount{placed->extent.header().extent_bytes};
   counters_.payload += ByteCount{placed->extent.header().payload_bytes};
@@ -254,13 +255,14 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
 // ---- durability
 
 void SegmentWriter::StartFooter(Segment& segment) {
-  footer_ = segment.footer.Build(segment.loan->id, options_.segment, /*flags=*/0);
+  AlignedBuffer& bytes = segment.footer_bytes;
+  bytes = segment.footer.Build(segment.loan->id, options_.segment, /*flags=*/0);
   segment.seal = Segment::kFooterWriting;
   ++segment.writing;
   OpTag tag;
   WriteOp* op = writes_.Start(
-      {&segment, nullptr, {}, FileOffset{options_.segment.value - footer_.size()}}, &tag);
-  op->ranges.push_back({footer_.data(), footer_.size()});
+      {&segment, nullptr, {}, FileOffset{options_.segment.value - bytes.size()}}, &tag);
+  op->ranges.push_back({bytes.data(), bytes.size()});
   ring_->Write(tag, segment.loan->fd, op->at, op->ranges);
 }
 
@@ -269,11 +271,10 @@ void SegmentWriter::StartSync(Segment& segment) {
   segment.covered = Describe(segment);
   segment.changed.clear();
   segment.covered_payload = std::exchange(segment.unpublished, ByteCount{});
-  segment.syncing = true;
-  last_sync_ = now_;
-  hurried_ = false;
-  if (!syncing_since_) syncing_since_ = waiting_since_;
-  waiting_since_.reset();
+  segment.covered_since = segment.waiting_since;
+  segment.waiting_since.reset();
+  if (!segment.extents.empty()) segment.waiting_since = segment.extents.front().appended;
+  segment.sync = Segment::kRunning;
   OpTag tag;
   SLUICE_CHECK(syncs_.Start({&segment}, &tag) != nullptr);
   ring_->SyncData(tag, segment.loan->fd);
@@ -310,37 +311,50 @@ void SegmentWriter::OnSync(const Completion& done) {
   SyncOp* const op = syncs_.Find(done.tag);
   SLUICE_CHECK(op != nullptr);
   Segment& segment = *op->segment;
-  syncs_.Finish(done.tag);
-  segment.syncing = false;
   if (done.result == -EINTR || done.result == -EAGAIN) {
-    OpTag tag;
-    segment.syncing = true;
-    syncs_.Start({&segment}, &tag);
-    return ring_->SyncData(tag, segment.loan->fd);
+    return ring_->SyncData(done.tag, segment.loan->fd);
   }
+  syncs_.Finish(done.tag);
   if (done.result < 0) {
     // What the device's cache held is in doubt from here on: nothing more is called durable.
+    segment.sync = Segment::kNone;
     return LoseDisk(absl::ErrnoToStatus(
         -done.result,
         absl::StrCat("fdatasync of segment ", static_cast<uint64_t>(segment.loan->id))));
   }
   segment.mark.OnSynced();
-  counters_.durable += segment.covered_payload;
-  for (const StreamUpdate& stream : segment.covered.streams) {
-    if (stream.reason != CloseReason::kNone) ++counters_.streams_closed;
-  }
-  if (segment.covered.sealed) segment.seal = Segment::kSealed;
-  keeper_->Publish(std::exchange(segment.covered, {}));
-
-  const std::optional<absl::Duration> since = std::exchange(syncing_since_, std::nullopt);
-  if (!waiting_since_ && !EverythingIsDurable()) waiting_since_ = since;
+  segment.sync = Segment::kFinished;
 }
 
-bool SegmentWriter::EverythingIsDurable() const {
-  for (const Segment& segment : segments_) {
-    if (segment.seal != Segment::kSealed && segment.mark.durable() != segment.end) return false;
+// Tells the keeper, in the order of the line. Sealed segments leave it.
+void SegmentWriter::PublishSynced() {
+  while (!segments_.empty()) {
+    Segment& first = segments_.front();
+    if (IsUnused(first)) {
+      if (first.loan) keeper_->ReturnSegment(first.loan->id);
+      segments_.pop_front();
+      continue;
+    }
+    if (first.sync != Segment::kFinished) return;
+    const bool sealed = first.covered.sealed;
+    counters_.durable += first.covered_payload;
+    for (const StreamUpdate& stream : first.covered.streams) {
+      if (stream.reason != CloseReason::kNone) ++counters_.streams_closed;
+    }
+    first.sync = Segment::kNone;
+    first.covered_since.reset();
+    keeper_->Publish(std::exchange(first.covered, {}));
+    if (!sealed) return Seal(first);
+    segments_.pop_front();
   }
-  return true;
+}
+
+std::optional<absl::Duration> SegmentWriter::undurable_since() const {
+  for (const Segment& segment : segments_) {
+    if (segment.covered_since) return segment.covered_since;
+    if (segment.waiting_since) return segment.waiting_since;
+  }
+  return std::nullopt;
 }
 
 // ---- the turn
@@ -352,35 +366,46 @@ absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
   RequestLoan(now);
   for (Segment& segment : segments_) StartWrites(segment);
 
-  // Only the first in line moves towards being durable; several may be done in one turn.
-  while (!segments_.empty() && failure_.ok()) {
-    Segment& first = segments_.front();
-    const bool settled = first.closed && first.extents.empty() && first.writing == 0;
-    if (first.seal == Segment::kSealed) {
-      segments_.pop_front();
-    } else if (settled && !first.syncing && first.footer.empty()) {
-      if (first.loan) keeper_->ReturnSegment(first.loan->id);
-      segments_.pop_front();
-    } else {
-      if (settled && !first.syncing && first.seal == Segment::kOpen) StartFooter(first);
-      break;
-    }
-  }
   if (!failure_.ok()) return SweepLost();
-  if (segments_.empty()) return absl::InfiniteDuration();
+  for (Segment& segment : segments_) Seal(segment);
+  PublishSynced();
+  absl::Duration next = SyncIfDue(now);
+  if (next_request_ > now) next = std::min(next, next_request_ - now);
+  return next;
+}
 
+// Takes a segment that is full one step further: footer, sync.
+void SegmentWriter::Seal(Segment& segment) {
+  const bool settled = segment.closed && segment.extents.empty() && segment.writing == 0 &&
+                       segment.sync == Segment::kNone;
+  if (!settled || IsUnused(segment)) return;
+  if (segment.seal == Segment::kOpen && !writes_.full()) StartFooter(segment);
+  if (segment.seal == Segment::kFooterWritten && !syncs_.full()) StartSync(segment);
+}
+
+// Everything that was placed here has been refused by the disk.
+bool SegmentWriter::IsUnused(const Segment& segment) const {
+  return segment.closed && segment.extents.empty() && segment.writing == 0 &&
+         segment.footer.empty();
+}
+
+// Makes durable what the segment that is being filled holds, now and then.
+absl::Duration SegmentWriter::SyncIfDue(absl::Duration now) {
+  if (segments_.empty()) return absl::InfiniteDuration();
   Segment& first = segments_.front();
-  const bool sync_would_help = first.seal == Segment::kOpen && !first.syncing && !first.closed &&
-                               first.mark.written() > first.mark.durable();
+  const bool sync_would_help =
+      !first.closed && first.sync == Segment::kNone && first.mark.written() > first.mark.durable();
+  if (!sync_would_help) return absl::InfiniteDuration();
   const bool all_written = first.extents.empty() && first.writing == 0;
   const absl::Duration due =
       hurried_ && all_written
           ? last_sync_ + std::min(options_.sync_interval, kHurriedInterval)
-          : std::max(last_sync_, waiting_since_.value_or(now)) + options_.sync_interval;
-  if (sync_would_help && now >= due) StartSync(first);
-  absl::Duration next = sync_would_help && now < due ? due - now : absl::InfiniteDuration();
-  if (next_request_ > now) next = std::min(next, next_request_ - now);
-  return next;
+          : std::max(last_sync_, first.waiting_since.value_or(now)) + options_.sync_interval;
+  if (now < due) return due - now;
+  last_sync_ = now;
+  hurried_ = false;
+  StartSync(first);
+  return absl::InfiniteDuration();
 }
 
 // ---- the disk is lost
@@ -407,15 +432,11 @@ void SegmentWriter::LoseDisk(absl::Status why) {
 // Segments leave the line when the kernel is done with them; recovery will look at those that it
 // has touched.
 absl::Duration SegmentWriter::SweepLost() {
-  while (!segments_.empty() && segments_.front().writing == 0 && !segments_.front().syncing &&
-         segments_.front().extents.empty()) {
+  while (!segments_.empty() && segments_.front().writing == 0 &&
+         segments_.front().sync != Segment::kRunning && segments_.front().extents.empty()) {
     const Segment& first = segments_.front();
     if (first.loan && !first.touched) keeper_->ReturnSegment(first.loan->id);
     segments_.pop_front();
-  }
-  if (segments_.empty()) {
-    waiting_since_.reset();
-    syncing_since_.reset();
   }
   return absl::InfiniteDuration();
 }

@@ -45,12 +45,13 @@ struct SegmentWriterCounters {
   uint64_t extents = 0;
 };
 
-// Segments stand in line. Extents go into the last one; only the first one is synced and
-// published, so the catalog learns of bytes in the order in which they were received. A segment
-// that is full, or that the disk refused a write to, takes no more extents; when its last write
-// has finished it gets a footer, is synced and leaves the line. A refused extent is written again
-// into the segment after it. When that fails kAttemptsMax times, or a sync fails, or no segment
-// can be had, the disk is lost: see failure().
+// Segments stand in line. Extents go into the last one. A segment that is full, or that the disk
+// refused a write to, takes no more extents; when its last write has finished it gets a footer and
+// is synced, several segments at a time, because a sync takes longer than filling a small one.
+// Only the first in line is published, and leaves the line when it is sealed, so the catalog
+// learns of bytes in the order in which they were received. A refused extent is written again into
+// the segment after it. When that fails kAttemptsMax times, or a sync fails, or no segment can be
+// had, the disk is lost: see failure().
 //
 // Owned by a track, on its lane's thread; destroyed when idle().
 class SegmentWriter {
@@ -82,15 +83,14 @@ class SegmentWriter {
   // Everything that was appended is durable and published, or lost.
   bool idle() const { return segments_.empty() && !loan_requested_; }
   // Since when the oldest appended byte waits to be durable; none: everything is durable.
-  std::optional<absl::Duration> undurable_since() const {
-    return syncing_since_ ? syncing_since_ : waiting_since_;
-  }
+  std::optional<absl::Duration> undurable_since() const;
   // Why the disk is lost; OK while it is not. Then extents are counted as lost and their leases
   // go home.
   const absl::Status& failure() const { return failure_; }
   const SegmentWriterCounters& counters() const { return counters_; }
 
  private:
+  static constexpr uint32_t kSyncsMax = 8;  // at a time
   static constexpr absl::Duration kRequestAgain = absl::Seconds(1);
   static constexpr uint32_t kStallsMax = 100;
   // Between the syncs of a track whose streams come and go one by one.
@@ -102,6 +102,7 @@ class SegmentWriter {
     FileOffset at;
     uint32_t sequence = 0;
     uint32_t attempts = 0;
+    absl::Duration appended = {};
     enum { kQueued, kWriting, kWritten, kMoved } state = kQueued;
   };
   struct Segment {
@@ -121,11 +122,15 @@ class SegmentWriter {
     DurableMark mark{FileOffset{kBlockBytes}};
     absl::flat_hash_set<StreamId> changed;  // since the last sync started
     ByteCount unpublished;                  // payload since then
-    enum { kOpen, kFooterWriting, kFooterWritten, kSealed } seal = kOpen;
-    // The sync in flight, and what it covers.
-    bool syncing = false;
+    // When the oldest byte was appended that no sync covers yet.
+    std::optional<absl::Duration> waiting_since;
+    enum { kOpen, kFooterWriting, kFooterWritten } seal = kOpen;
+    AlignedBuffer footer_bytes;
+    // What the last sync covers, until it is published.
+    enum { kNone, kRunning, kFinished } sync = kNone;
     SegmentUpdate covered;
     ByteCount covered_payload;
+    std::optional<absl::Duration> covered_since;
   };
   struct WriteOp {
     Segment* segment;
@@ -150,7 +155,10 @@ class SegmentWriter {
   void StartFooter(Segment& segment);
   void StartSync(Segment& segment);
   SegmentUpdate Describe(const Segment& segment) const;
-  bool EverythingIsDurable() const;
+  void PublishSynced();
+  void Seal(Segment& segment);
+  bool IsUnused(const Segment& segment) const;
+  absl::Duration SyncIfDue(absl::Duration now);
   void LoseDisk(absl::Status why);
   void DropExtent(SealedExtent& extent);
   absl::Duration SweepLost();
@@ -168,13 +176,9 @@ class SegmentWriter {
   absl::Duration next_request_;  // not before
   OpTable<WriteOp> writes_;
   OpTable<SyncOp> syncs_;
-  AlignedBuffer footer_;  // of the segment that is being sealed
 
   absl::Duration now_;
   absl::Duration last_sync_;  // when it started
-  // When the oldest byte was appended that no sync covers yet, and that the sync in flight covers.
-  std::optional<absl::Duration> waiting_since_;
-  std::optional<absl::Duration> syncing_since_;
   bool hurried_ = false;
   bool finishing_ = false;
   absl::Status failure_;

@@ -463,6 +463,25 @@ Story Tell(uint64_t seed, SimFaults faults) {
   return {counters.write_errors, rig.writer->failure().ok() ? 0u : 1u, rig.keeper.publications};
 }
 
+TEST(SegmentWriterTest, AHurryIsNotForgottenWhileAnotherSegmentIsSealed) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    Rig rig(seed, {}, /*sync_interval=*/absl::Seconds(10));
+    const uint64_t first = rig.writer->segment_number();
+    while (rig.writer->segment_number() == first) {
+      ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+      rig.Append(1, 10'000);
+    }
+    ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+    rig.Append(1, 100);
+    rig.writer->Hurry();
+    const absl::Duration start = rig.ring.Monotonic();
+    ASSERT_TRUE(rig.RunUntil([&] { return !rig.writer->undurable_since(); }));
+    EXPECT_LT(rig.ring.Monotonic() - start, absl::Seconds(5));  // of simulated time
+    ASSERT_TRUE(rig.Finish());
+  }
+}
+
 TEST(SegmentWriterTest, ShortWritesAndRetries) {
   Story all;
   for (uint64_t seed = 1; seed <= 150 && !::testing::Test::HasFailure(); ++seed) {
