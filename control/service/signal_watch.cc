@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +13,11 @@
 #include "ingest/check.h"
 
 namespace sluice {
+namespace {
+
+constexpr std::chrono::milliseconds kEchoTime(100);
+
+}  // namespace
 
 SignalWatch::SignalWatch() {
   sigemptyset(&signals_);
@@ -41,6 +45,11 @@ int SignalWatch::Wait(absl::Duration timeout) {
   return first_;
 }
 
+bool SignalWatch::IsEcho(const signalfd_siginfo& info) const {
+  return first_ == static_cast<int>(info.ssi_signo) && first_sender_ == info.ssi_pid &&
+         first_sender_ != 0 && std::chrono::steady_clock::now() - first_time_ < kEchoTime;
+}
+
 void SignalWatch::Watch() {
   while (true) {
     std::array<pollfd, 2> ready = {{{signal_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}}};
@@ -52,12 +61,15 @@ void SignalWatch::Watch() {
     signalfd_siginfo info = {};
     if (read(signal_fd_, &info, sizeof(info)) != sizeof(info)) continue;
     const std::lock_guard lock(mutex_);
+    if (IsEcho(info)) continue;
     if (first_ != 0) {
       static constexpr absl::string_view kMessage = "second signal: leaving at once\n";
       static_cast<void>(!write(STDERR_FILENO, kMessage.data(), kMessage.size()));
       _exit(EXIT_FAILURE);
     }
     first_ = static_cast<int>(info.ssi_signo);
+    first_sender_ = info.ssi_pid;
+    first_time_ = std::chrono::steady_clock::now();
     arrived_.notify_all();
   }
 }

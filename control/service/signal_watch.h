@@ -2,8 +2,12 @@
 #ifndef CONTROL_SERVICE_SIGNAL_WATCH_H_
 #define CONTROL_SERVICE_SIGNAL_WATCH_H_
 
+#include <sys/signalfd.h>
+
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 
@@ -21,11 +25,13 @@ class SignalWatch {
   SignalWatch& operator=(const SignalWatch&) = delete;
 
   // The first signal, or 0 when none came within `timeout`. After the second signal the process
-  // exits with 1 at once, wherever it is.
+  // exits with 1 at once, wherever it is. The first one again, from the same process and within
+  // 100 ms, is not a second one: timeout(1) signals its child, and then the group that it is in.
   int Wait(absl::Duration timeout);
 
  private:
   void Watch();
+  bool IsEcho(const signalfd_siginfo& info) const;
 
   sigset_t signals_;
   sigset_t before_;
@@ -34,6 +40,8 @@ class SignalWatch {
   std::mutex mutex_;
   std::condition_variable arrived_;
   int first_ = 0;
+  uint32_t first_sender_ = 0;  // a process; 0 is the kernel
+  std::chrono::steady_clock::time_point first_time_;
   std::thread thread_;
 };
 

@@ -406,7 +406,8 @@ bool SimRing::ServeWrite() {
     result = Roll(2) == 0 ? -EIO : -ENOSPC;
     put.resize(Roll(put.size() / kSector + 1) * kSector);  // a part may be there all the same
   } else if (OneIn(faults_.short_write)) {
-    result = static_cast<int32_t>((1 + Roll(put.size() / kSector)) * kSector);
+    const uint64_t most = faults_.short_write_max == 0 ? put.size() : faults_.short_write_max;
+    result = static_cast<int32_t>((1 + Roll(std::min(most, put.size()) / kSector)) * kSector);
     put.resize(static_cast<size_t>(result));
   }
   Put(file.bytes, write.at, put);

@@ -20,6 +20,7 @@ namespace sluice {
 // How often things go wrong; each is one in so many chances, 0 is never.
 struct SimFaults {
   uint32_t short_write = 0;       // a write stops early, at any multiple of 512 bytes
+  uint32_t short_write_max = 0;   // ... but after so many bytes at most; 0: after any
   uint32_t again = 0;             // a write is refused with -EAGAIN or -EINTR
   uint32_t write_error = 0;       // ... with -EIO or -ENOSPC
   uint32_t write_nothing = 0;     // a write completes with 0

@@ -1,4 +1,5 @@
-// A lane on a simulated network and disk, from one seed: `--seed=N` on the command line runs one.
+// A lane on a simulated network and disk, from one seed: `--seed=N` on the command line runs that
+// one, `--seeds=N` the first N of them instead of a few hundred.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "ingest/ring/sim_ring.h"
 #include "tests/sim/sim_keeper.h"
@@ -24,6 +26,7 @@ namespace sluice {
 namespace {
 
 std::optional<uint64_t> only_seed;
+uint64_t seeds = 400;
 
 absl::Span<const std::byte> Bytes(absl::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
@@ -50,6 +53,8 @@ struct Plan {
   bool dial = false;
   bool stop_early = false;
   bool abort = false;
+
+  bool has_refusals() const { return faults.write_error != 0 || faults.write_nothing != 0; }
 };
 
 Plan MakePlan(uint64_t seed) {
@@ -64,6 +69,7 @@ Plan MakePlan(uint64_t seed) {
   plan.faults.end_of_multishot = maybe(10);
   plan.faults.accept_error = maybe(10);
   plan.faults.write_error = roll(4) == 0 ? 20 + static_cast<uint32_t>(roll(200)) : 0;
+  plan.faults.write_nothing = roll(16) == 0 ? 50 : 0;
   plan.faults.sync_error = roll(16) == 0 ? 10 : 0;
   constexpr uint32_t kAligns[] = {4, 512, 4096};
   plan.device.memory_align = kAligns[roll(3)];
@@ -85,8 +91,9 @@ Plan MakePlan(uint64_t seed) {
 // that the footer lists, must be whole.
 class SegmentCheck {
  public:
-  SegmentCheck(const std::string& image, SegmentId id, const std::vector<std::string>& sent)
-      : image_(image), id_(id), sent_(sent) {}
+  SegmentCheck(const std::string& image, SegmentId id, const std::vector<std::string>& sent,
+               bool has_refusals)
+      : image_(image), id_(id), sent_(sent), has_refusals_(has_refusals) {}
 
   void WalkTo(FileOffset durable) {
     FileOffset at{kBlockBytes};
@@ -108,6 +115,20 @@ class SegmentCheck {
                                            ByteCount{image_.size()});
     ASSERT_TRUE(footer.ok()) << footer.status();
     for (const ExtentRecord& extent : footer->extents) Parse({extent.offset});
+  }
+
+  // By stream: what this segment holds, begin to end; and whose it is, where the segment says so.
+  const std::map<uint64_t, std::map<uint64_t, uint64_t>>& parts() const { return parts_; }
+  const std::map<uint64_t, uint16_t>& peers() const { return peers_; }
+
+  // Whether this segment holds nothing of the stream outside of [begin, end).
+  bool LiesWithin(StreamId stream, StreamOffset begin, StreamOffset end) const {
+    const auto found = parts_.find(static_cast<uint64_t>(stream));
+    if (found == parts_.end()) return true;
+    for (const auto& [from, to] : found->second) {
+      if (from < begin.value || to > end.value) return false;
+    }
+    return true;
   }
 
   // Whether this segment holds all of [begin, end) of the stream.
@@ -157,6 +178,7 @@ class SegmentCheck {
     part = std::max(part, end);
     const auto peer = peers_.find(fragment.stream_id);
     // After a refused write a segment may lack a stream's introduction.
+    EXPECT_TRUE(has_refusals_ || peer != peers_.end()) << "stream " << fragment.stream_id;
     if (peer == peers_.end()) return;
     const std::string& all = sent_.at(peer->second);
     ASSERT_LE(end, all.size());
@@ -167,6 +189,7 @@ class SegmentCheck {
   const std::string& image_;
   const SegmentId id_;
   const std::vector<std::string>& sent_;
+  const bool has_refusals_;                                 // some writes may have been refused
   std::map<uint64_t, uint16_t> peers_;                      // of streams
   std::map<uint64_t, std::map<uint64_t, uint64_t>> parts_;  // of streams: begin to end
 };
@@ -282,15 +305,16 @@ class LaneSimTest : public ::testing::Test {
     SCOPED_TRACE(absl::StrCat("segment ", static_cast<uint64_t>(id),
                               segment.sealed ? ", sealed" : "", ", durable to ",
                               segment.durable.value));
-    SegmentCheck check(image, id, sent_);
+    SegmentCheck check(image, id, sent_, plan_.has_refusals());
     if (segment.sealed) {
       check.WalkFooter();
     } else {
       check.WalkTo(segment.durable);
     }
-    if (segment.sealed && plan_.faults.write_error != 0) return;  // may have moved to the next one
+    // An extent that was refused has moved to a later segment, and leaves a hole here.
     for (const auto& [stream, update] : segment.streams) {
-      EXPECT_TRUE(check.Covers(stream, update.begin, update.end));
+      EXPECT_TRUE(check.LiesWithin(stream, update.begin, update.end));
+      EXPECT_TRUE(plan_.has_refusals() || check.Covers(stream, update.begin, update.end));
     }
   }
 
@@ -307,17 +331,31 @@ class LaneSimTest : public ::testing::Test {
     EXPECT_EQ(last.writer.durable, last.writer.payload);
     if (keeper_->reused() > 0) return;
 
-    std::map<uint16_t, std::map<uint64_t, uint64_t>> parts;  // by peer: begin to end
+    // What the footers list, byte for byte, whichever segment it has ended up in.
+    std::map<uint64_t, std::map<uint64_t, uint64_t>> by_stream;
+    std::map<uint64_t, uint16_t> peers;
     std::map<uint16_t, CloseReason> closed;
     for (const auto& [id, segment] : keeper_->segments()) {
       EXPECT_TRUE(segment.sealed || segment.streams.empty());
       for (const auto& [stream, update] : segment.streams) {
-        uint64_t& end = parts[update.peer.port][update.begin.value];
-        end = std::max(end, update.end.value);
         if (update.reason != CloseReason::kNone) closed[update.peer.port] = update.reason;
       }
+      if (!segment.sealed) continue;
+      SegmentCheck check(ring_->FileBytes(segment.file), id, sent_, plan_.has_refusals());
+      check.WalkFooter();
+      peers.insert(check.peers().begin(), check.peers().end());
+      for (const auto& [stream, part] : check.parts()) {
+        for (const auto& [from, to] : part) {
+          uint64_t& end = by_stream[stream][from];
+          end = std::max(end, to);
+        }
+      }
     }
-    if (plan_.faults.write_error != 0) return;
+    std::map<uint16_t, std::map<uint64_t, uint64_t>> parts;  // by peer
+    for (auto& [stream, part] : by_stream) {
+      EXPECT_TRUE(peers.contains(stream)) << "stream " << stream << " is introduced nowhere";
+      parts[peers[stream]] = std::move(part);
+    }
     for (uint16_t peer = 1; peer < sent_.size(); ++peer) {
       uint64_t reached = 0;
       for (const auto& [from, to] : parts[peer]) {
@@ -344,8 +382,7 @@ class LaneSimTest : public ::testing::Test {
 
 TEST_F(LaneSimTest, NothingDurableIsEverLost) {
   if (only_seed) return Run(*only_seed);
-  constexpr uint64_t kSeeds = 400;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
     Run(seed);
     if (HasFailure()) {
       std::fprintf(stderr, "seed %llu failed\n", static_cast<unsigned long long>(seed));
@@ -366,9 +403,14 @@ int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   for (int i = 1; i < argc; ++i) {
     absl::string_view argument = argv[i];
-    uint64_t seed = 0;
-    if (argument.substr(0, 7) == "--seed=" && absl::SimpleAtoi(argument.substr(7), &seed)) {
-      sluice::only_seed = seed;
+    uint64_t number = 0;
+    if (absl::ConsumePrefix(&argument, "--seed=") && absl::SimpleAtoi(argument, &number)) {
+      sluice::only_seed = number;
+    } else if (absl::ConsumePrefix(&argument, "--seeds=") && absl::SimpleAtoi(argument, &number)) {
+      sluice::seeds = number;
+    } else {
+      std::fprintf(stderr, "%s: write --seed=N or --seeds=N\n", argv[i]);
+      return 2;
     }
   }
   return RUN_ALL_TESTS();

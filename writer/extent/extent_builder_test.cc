@@ -500,6 +500,7 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
       EXPECT_EQ(reinterpret_cast<uintptr_t>(range.iov_base) % options_.align, 0u);
       EXPECT_EQ(range.iov_len % options_.align, 0u);
     }
+    ExpectLeases(extent);
     ExpectTailIsLeftAlone(extent);
     const std::string before = Bytes(extent);
     ScribbleBehindTheTail();
@@ -522,6 +523,17 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
     added_.clear();
     events_ = introductions_ = 0;
     if (Roll(4) == 0) ++segment_;
+  }
+
+  // Every chunk that a fragment lies in is held on to.
+  void ExpectLeases(const SealedExtent& extent) {
+    for (const Added& added : added_) {
+      const uint64_t from = (added.fragment.at - region_->area_begin()).value;
+      const RegionLease probe = chunks_->Lease(static_cast<uint32_t>(from / kChunk.value));
+      ASSERT_TRUE(std::any_of(
+          extent.leases.begin(), extent.leases.end(),
+          [&probe](const RegionLease& lease) { return lease.SharesBufferWith(probe); }));
+    }
   }
 
   // What follows the last fragment's payload in its block may change from here on.

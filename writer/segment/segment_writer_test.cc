@@ -46,7 +46,12 @@ class SpoilingHome final : public LeaseHome {
     if (free_.empty()) return std::nullopt;
     return free_.extract(free_.begin()).value();
   }
+  RegionLease Lease(uint32_t chunk) {
+    ++leases_[chunk];
+    return {*this, chunk};
+  }
   void Return(uint32_t chunk) override {
+    if (--leases_[chunk] > 0) return;
     EXPECT_TRUE(free_.insert(chunk).second) << "returned twice";
     std::memset(Memory(chunk).data(), 0xDD, kChunk.value);
   }
@@ -55,6 +60,7 @@ class SpoilingHome final : public LeaseHome {
  private:
   Region* region_;
   std::set<uint32_t> free_;
+  std::map<uint32_t, int> leases_;
 };
 
 // Lends simulated files, answers late, and holds every publication against what a power loss
@@ -104,6 +110,7 @@ class TestKeeper final : public SegmentKeeper {
     EXPECT_FALSE(segment.sealed) << "published after it was sealed";
     EXPECT_FALSE(segment.returned);
     EXPECT_GE(update.durable, segment.durable);
+    durable_before_ = std::max(segment.durable, FileOffset{kBlockBytes});
     segment.durable = update.durable;
     segment.sealed = update.sealed;
     for (const StreamUpdate& stream : update.streams) segment.streams[stream.stream] = stream;
@@ -186,7 +193,8 @@ class TestKeeper final : public SegmentKeeper {
     if (!index.ok()) return 0;
     EXPECT_EQ(index->header.segment_id, static_cast<uint64_t>(id));
     EXPECT_EQ(index->header.sequence, sequence);
-    EXPECT_LE(index->header.durable_bytes, at);
+    // It was placed before this became durable, and knows of nothing later.
+    EXPECT_LE(index->header.durable_bytes, durable_before_.value);
     for (const FragmentEntry& entry : index->fragments) {
       const std::string& sent = sent_->at(entry.stream_id);
       const uint64_t end = entry.stream_offset + entry.length;
@@ -203,6 +211,7 @@ class TestKeeper final : public SegmentKeeper {
   SimRing* ring_;
   std::map<uint64_t, std::string>* sent_;
   SegmentId last_{};
+  FileOffset durable_before_{};  // the publication that is being checked
   uint64_t extent_bytes_ = 0;
   bool requested_ = false;
 };
@@ -265,12 +274,34 @@ class Rig {
                   {sent.size()},
                   region_->area_begin() + kChunk * chunk + ByteCount{at},
                   {length}},
-                 RegionLease(home, chunk), {++time_}, number);
+                 home.Lease(chunk), {++time_}, number);
     offsets_[stream].push_back(sent.size());
     sent.append(reinterpret_cast<const char*>(bytes.data()), length);
     appended += length;
     writer->Append(builder_.Seal());
     return length;
+  }
+  // One extent with the only byte of each of so many new streams.
+  void AppendNewStreams(uint64_t count) {
+    const uint32_t chunk = *home.Take();
+    const uint64_t number = writer->segment_number();
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t stream = 1000 + sent_.size();
+      home.Memory(chunk)[i] = static_cast<std::byte>(dice());
+      sent_[stream] = std::string(1, static_cast<char>(home.Memory(chunk)[i]));
+      offsets_[stream] = {0};
+      builder_.AddOpened({StreamId{stream}, {}, {}}, {++time_}, number);
+    }
+    auto stream = std::prev(sent_.end(), static_cast<int64_t>(count));
+    for (uint64_t i = 0; i < count; ++i, ++stream) {
+      builder_.Add({StreamId{stream->first},
+                    {0},
+                    region_->area_begin() + kChunk * chunk + ByteCount{i},
+                    {1}},
+                   home.Lease(chunk), {++time_}, number);
+    }
+    appended += count;
+    writer->Append(builder_.Seal());
   }
   void AppendSome() { Append(1 + Roll(5), 1 + Roll(12'000)); }
 
@@ -327,7 +358,7 @@ class Rig {
     ExpectEverythingOnce();
   }
 
-  static constexpr uint64_t kExtentMax = 32 << 10;
+  static constexpr uint64_t kExtentMax = 24 << 10;
   static constexpr uint32_t kEntriesMax = 16;
   std::mt19937_64 dice;
   SimRing ring;
@@ -407,6 +438,24 @@ TEST(SegmentWriterTest, AFullSegmentIsSealedAndTheNextOneBegun) {
   EXPECT_GE(sealed, changes);
   EXPECT_LE(sealed, changes + 1);
   rig.ExpectAllDurable();
+}
+
+// However many streams there are to tell of, and however full the segment is.
+TEST(SegmentWriterTest, TheFooterAlwaysFits) {
+  for (uint64_t streams = 1; streams < Rig::kEntriesMax / 2; ++streams) {
+    for (const bool large_last : {false, true}) {
+      Rig rig(streams);
+      const uint64_t number = rig.writer->segment_number();
+      while (rig.writer->segment_number() == number) {
+        ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+        rig.AppendNewStreams(streams);
+        if (large_last && rig.Roll(8) == 0) rig.Append(1, kChunk.value);
+      }
+      ASSERT_TRUE(rig.Finish());
+      rig.ExpectAllDurable();
+      EXPECT_TRUE(rig.keeper.lent.at(SegmentId{1}).sealed);
+    }
+  }
 }
 
 TEST(SegmentWriterTest, SyncsAreAsFarApartAsTheyAreToBe) {
