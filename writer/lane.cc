@@ -131,7 +131,10 @@ absl::StatusOr<uint8_t> Lane::AddTrack(const TrackOptions& options) {
       lane.tracks_.at(number)->OnSegmentReady(loan);
     });
   };
-  auto track = std::make_unique<Track>(number, parts, options, std::move(on_segment_ready));
+  TrackOptions own = options;
+  own.identity.lane = options_.id;
+  own.ledger = ledgers_[own.identity.recording_uid];
+  auto track = std::make_unique<Track>(number, parts, own, std::move(on_segment_ready));
   SLUICE_RETURN_IF_ERROR(track->Open());
   tracks_.emplace(number, std::move(track));
   wait_ = absl::ZeroDuration();
@@ -147,6 +150,7 @@ TrackStatus Lane::RemoveTrack(uint8_t track) {
   const auto found = tracks_.find(track);
   SLUICE_CHECK(found != tracks_.end() && found->second->finished());
   TrackStatus last = found->second->status(ring_->Monotonic());
+  ledgers_[found->second->identity().recording_uid] = found->second->ledger();
   tracks_.erase(found);
   // The number may be given to another track, which must not be taken for this one.
   const std::lock_guard lock(status_mutex_);

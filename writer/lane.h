@@ -94,6 +94,8 @@ class Lane {
   ExtentSlab slab_;
   SegmentKeeper* keeper_;
   std::map<uint8_t, std::unique_ptr<Track>> tracks_;
+  // Of recordings that were here before: one that comes back goes on counting.
+  std::map<uint64_t, Ledger> ledgers_;  // by uid
   uint32_t streams_named_ = 0;
   absl::Duration wait_;  // how long the next turn may sleep
   absl::Duration next_status_;

@@ -194,6 +194,7 @@ class MemoryKeeper final : public SegmentKeeper {
   void ReturnSegment(SegmentId id) override { owners.erase(id); }
   void Publish(SegmentUpdate update) override {
     EXPECT_EQ(owners.at(update.segment), update.track.recording);
+    ledgers[update.track.recording] = update.ledger;
     for (const StreamUpdate& stream : update.streams) {
       streams[update.track.recording][stream.peer.port] = stream;
     }
@@ -204,6 +205,7 @@ class MemoryKeeper final : public SegmentKeeper {
   std::map<SegmentId, int> files;
   std::map<SegmentId, std::string> owners;
   std::map<std::string, std::map<uint16_t, StreamUpdate>> streams;  // by recording and peer
+  std::map<std::string, Ledger> ledgers;                            // the last of each recording
 
  private:
   SimRing* ring_;
@@ -329,6 +331,22 @@ TEST_F(LaneTest, TracksComeAndGo) {
   }
   EXPECT_EQ(StatusOf(*first).streams_open, 1u);
   EXPECT_EQ(Finish(*first).writer.durable.value, 1000u);
+}
+
+TEST_F(LaneTest, ARecordingThatComesBackGoesOnCounting) {
+  ASSERT_NO_FATAL_FAILURE(OpenLane(1, MiB(8)));
+  for (uint64_t round = 1; round <= 3; ++round) {
+    const TrackOptions track = Track("again");
+    ring_->AddPeer(track.source.listener, std::string(1000, 'x'), SimRing::PeerEnd::kStay);
+    const auto number = lane_->AddTrack(track);
+    ASSERT_TRUE(number.ok());
+    ASSERT_TRUE(RunUntil([&] {
+      const auto tracks = lane_->status().tracks;
+      return tracks.contains(*number) && tracks.at(*number).ledger.received == 1000;
+    }));
+    EXPECT_EQ(Finish(*number).ledger.received, 1000u);  // of this time
+    EXPECT_EQ(keeper_->ledgers[track.identity.recording].written, round * 1000);  // of all
+  }
 }
 
 TEST_F(LaneTest, TakesAsManyTracksAsItsRegionServes) {

@@ -26,6 +26,7 @@ CloseReason ReasonFor(StreamEnd end) {
 ExtentBuilderOptions BuilderOptions(const LaneParts& parts, const TrackOptions& options) {
   ExtentBuilderOptions builder = parts.extent;
   builder.payload_crc = options.payload_crc;
+  builder.ledger = options.ledger;
   return builder;
 }
 
@@ -56,12 +57,13 @@ Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options
 
 Track::~Track() {
   SLUICE_CHECK(pending_.empty() && builder_.empty());
-  if (options_.source.listener >= 0) parts_.ring->CloseSocket(options_.source.listener);
+  if (opened_ && options_.source.listener >= 0) parts_.ring->CloseSocket(options_.source.listener);
 }
 
 absl::Status Track::Open() {
   absl::Status opened = receiver_.Open();
   if (!opened.ok()) return opened;
+  opened_ = true;
   if (options_.source.listener >= 0) ArmAccept();
   return absl::OkStatus();
 }
@@ -221,7 +223,7 @@ TrackStatus Track::status(absl::Duration now) const {
   status.ledger.dropped_disk = status.writer.lost.value;
   status.ledger.zero_copy = zero_copy_;
   status.ledger.copied = received_ - zero_copy_;
-  status.ledger.packed = builder_.ledger().packed;
+  status.ledger.packed = builder_.ledger().packed - options_.ledger.packed;
   status.streams_open = receiver_.open_streams();
   status.streams_opened = streams_opened_;
   status.connections_refused = connections_refused_;

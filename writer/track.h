@@ -34,6 +34,7 @@ struct TrackSource {
 
 struct TrackOptions {
   TrackIdentity identity;
+  Ledger ledger = {};  // where it begins to count in extents
   TrackSource source;
   bool payload_crc = true;
   absl::Duration flush_interval = absl::Milliseconds(500);
@@ -90,6 +91,8 @@ class Track final : public LeaseSink {
   absl::Duration OnTurn(absl::Duration now, UnixNanos wall);
 
   TrackStatus status(absl::Duration now) const;
+  const TrackIdentity& identity() const { return options_.identity; }
+  const Ledger& ledger() const { return builder_.ledger(); }  // as the last extent tells it
 
   // LeaseSink
   void OnOpened(const StreamOpened& stream) override;
@@ -133,6 +136,7 @@ class Track final : public LeaseSink {
   ExtentBuilder builder_;
   SegmentWriter writer_;
 
+  bool opened_ = false;
   bool accepting_ = false;  // an accept is in the kernel
   absl::Duration accept_again_ = absl::InfiniteDuration();
   absl::Duration flush_at_ = absl::InfiniteDuration();

@@ -102,6 +102,7 @@ class Verifier {
  private:
   void Find(std::string finding);
   absl::Status OpenCatalog();
+  bool AnySegment() const;
   void CheckKnownSegments();
   void CheckUnknownSegments();
   void CheckSegment(const SegmentRow& row);
@@ -160,9 +161,17 @@ absl::Status Verifier::OpenCatalog() {
     }
     catalog = rows.status();
   }
-  if (absl::IsNotFound(catalog.status()) && meta_.epoch <= 1) return absl::OkStatus();
+  // A new archive has none, and nothing that it could speak of.
+  if (absl::IsNotFound(catalog.status()) && !AnySegment()) return absl::OkStatus();
   Find(std::string(catalog.status().message()));
   return absl::OkStatus();
+}
+
+bool Verifier::AnySegment() const {
+  for (uint32_t slot = 0; slot < meta_.segment_count; ++slot) {
+    if (SegmentReader::Open(Path(slot)).ok()) return true;
+  }
+  return false;
 }
 
 // The catalog does not speak of the segment any more: it was reused, or its recording deleted.

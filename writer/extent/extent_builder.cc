@@ -10,7 +10,7 @@
 namespace sluice {
 
 ExtentBuilder::ExtentBuilder(Region& region, ExtentSlab& slab, const ExtentBuilderOptions& options)
-    : region_(&region), slab_(&slab), options_(options) {
+    : region_(&region), slab_(&slab), options_(options), ledger_(options.ledger) {
   SLUICE_CHECK(options.align > 0 && kBlockBytes % options.align == 0);
   SLUICE_CHECK(HeaderBytes(0, options.entries_max) <= kExtentHeaderMax.value);
   fragments_.reserve(options.entries_max);

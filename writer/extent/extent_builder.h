@@ -23,6 +23,7 @@ struct ExtentBuilderOptions {
   uint32_t ranges_max = 64;    // payload ranges
   uint32_t entries_max = 510;  // fragments and events together; more do not fit into a header
   bool payload_crc = true;
+  Ledger ledger = {};  // where it begins to count
 };
 
 // The enclosing-range rule: a fragment [x, x + n) of region memory is written as
