@@ -86,15 +86,22 @@ absl::Status Create(const Options& options) {
   return Info(options);
 }
 
+absl::StatusOr<RecoveryReport> RecoverInto(Archive& archive, const std::string& catalog_path) {
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
+                          Catalog::Open(catalog_path, Catalog::Mode::kReadWrite));
+  return Recover(archive, *catalog, /*rebuild=*/true);
+}
+
 // A damaged catalog is kept, under another name, for whoever wants to look into it.
-absl::StatusOr<std::unique_ptr<Catalog>> OpenCatalog(const std::string& path) {
-  absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(path, Catalog::Mode::kReadWrite);
-  if (!absl::IsDataLoss(catalog.status())) return catalog;
+absl::StatusOr<RecoveryReport> RebuildCatalog(Archive& archive) {
+  const std::string path = Archive::CatalogPath(archive.directory());
+  absl::StatusOr<RecoveryReport> report = RecoverInto(archive, path);
+  if (!absl::IsDataLoss(report.status())) return report;
   for (const char* suffix : {"", "-wal", "-shm"}) {
     std::rename(absl::StrCat(path, suffix).c_str(), absl::StrCat(path, ".damaged", suffix).c_str());
   }
-  Note(absl::StrCat(catalog.status().message(), "; it is kept as ", path, ".damaged"));
-  return Catalog::Open(path, Catalog::Mode::kReadWrite);
+  Note(absl::StrCat(report.status().message(), "; it is kept as ", path, ".damaged"));
+  return RecoverInto(archive, path);
 }
 
 void Show(const RecoveryReport& report, OutputFormat output) {
@@ -119,10 +126,7 @@ absl::Status Rebuild(const Options& options) {
   wanted.create = false;
   wanted.purpose = "rebuild";
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
-                          OpenCatalog(Archive::CatalogPath(wanted.directory)));
-  SLUICE_ASSIGN_OR_RETURN(const RecoveryReport report,
-                          Recover(*archive, *catalog, /*rebuild=*/true));
+  SLUICE_ASSIGN_OR_RETURN(const RecoveryReport report, RebuildCatalog(*archive));
   Show(report, options.output);
   return absl::OkStatus();
 }

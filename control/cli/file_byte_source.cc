@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "control/cli/byte_source.h"
+#include "control/cli/command.h"
 #include "control/query/stream_reader.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
@@ -16,6 +17,8 @@ namespace sluice {
 namespace {
 
 constexpr ByteCount kChunk = MiB(1);
+// Asking takes as long as reading some ten KiB.
+constexpr uint64_t kReadsPerSignalCheck = 16;
 // How often the catalog is looked at for more.
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 
@@ -37,7 +40,9 @@ class FileByteSource final : public ByteSource {
     bool last_look = false;
     while (true) {
       const uint64_t left = end_.value - reader_->position().value;
-      if (signals_->Wait(absl::ZeroDuration()) != 0) return absl::CancelledError("interrupted");
+      if (reads_++ % kReadsPerSignalCheck == 0 && signals_->Wait(absl::ZeroDuration()) != 0) {
+        return absl::CancelledError("interrupted");
+      }
       SLUICE_ASSIGN_OR_RETURN(const size_t n, reader_->Read(buffer_.span().subspan(
                                                   0, std::min<uint64_t>(left, buffer_.size()))));
       if (n > 0 || left == 0 || reader_->ended()) return buffer_.span().subspan(0, n);
@@ -46,7 +51,7 @@ class FileByteSource final : public ByteSource {
       if (last_look) return AtRest();
       // A writer publishes everything before it lets go of the archive: look once more.
       last_look = absl::IsNotFound(Archive::Holder(archive_).status());
-      if (!last_look) signals_->Wait(kPoll);
+      if (!last_look && signals_->Wait(kPoll) != 0) return absl::CancelledError("interrupted");
     }
   }
 
@@ -58,7 +63,10 @@ class FileByteSource final : public ByteSource {
  private:
   // Nobody writes, and nothing more is there.
   absl::StatusOr<absl::Span<const std::byte>> AtRest() const {
-    if (reader_->stream().open) return absl::Span<const std::byte>();
+    if (reader_->stream().open) {
+      Note(absl::StrCat("nobody records into ", archive_, " any more; the stream was not closed"));
+      return absl::Span<const std::byte>();
+    }
     return absl::DataLossError(absl::StrCat("stream ", StreamIdToString(reader_->stream().id),
                                             ": the bytes from offset ", reader_->position().value,
                                             " are missing"));
@@ -71,6 +79,7 @@ class FileByteSource final : public ByteSource {
   const StreamOffset end_;
   const bool follow_;
   SignalWatch* const signals_;
+  uint64_t reads_ = 0;
   AlignedBuffer buffer_;
 };
 

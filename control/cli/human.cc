@@ -21,7 +21,7 @@ std::string Scaled(double bytes) {
     bytes /= 1024;
     ++unit;
   }
-  return absl::StrFormat(unit == 0 ? "%.0f%s" : "%.1f%s", bytes, kUnits[unit]);
+  return absl::StrFormat("%.*f%s", unit == 0 ? 0 : 1, bytes, kUnits[unit]);
 }
 
 }  // namespace

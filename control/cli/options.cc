@@ -26,6 +26,13 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name, T& target, const 
   return app.add_option_function<std::string>(name, store, help)->type_name(type);
 }
 
+// Zero would be taken for a size that was not given.
+absl::StatusOr<ByteCount> ParseSizeAboveZero(absl::string_view text) {
+  absl::StatusOr<ByteCount> size = ParseBytes(text);
+  if (size.ok() && size->value == 0) return absl::InvalidArgumentError("must be more than 0");
+  return size;
+}
+
 }  // namespace
 
 CLI::Option* AddOutputOption(CLI::App& app, OutputFormat& format, const std::string& text) {
@@ -45,7 +52,7 @@ CLI::Option* AddOutputOption(CLI::App& app, OutputFormat& format, const std::str
 
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, ByteCount& target,
                            const std::string& help) {
-  return AddParsed(app, name, target, help, "SIZE", &ParseBytes);
+  return AddParsed(app, name, target, help, "SIZE", &ParseSizeAboveZero);
 }
 
 CLI::Option* AddDurationOption(CLI::App& app, const std::string& name, absl::Duration& target,

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "control/cli/command.h"
@@ -199,7 +200,12 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--exit-after-streams", options.exit_after_streams,
                  "Stop when so many streams are closed and durable")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check([](const std::string& text) {
+        uint64_t number = 0;
+        return absl::SimpleAtoi(text, &number) && number > 0
+                   ? ""
+                   : absl::StrCat("\"", text, "\" is not a number above 0");
+      });
   AddOutputOption(app, options.output, "text");
   app.add_flag("-q,--quiet", options.quiet, "Print errors, and what --output json prints");
 }

@@ -34,6 +34,9 @@ void AddFigures(const v1::RecordingFigures& figures, Properties& properties) {
                  absl::StrCat(figures.streams_open(), " open, ", figures.streams_closed(),
                               " closed of ", figures.streams_opened()));
   properties.Add("Durable lag", HumanDuration(ToDuration(figures.durable_lag())));
+  if (figures.connections_refused() > 0) {
+    properties.Add("Refused connections", absl::StrCat(figures.connections_refused()));
+  }
   if (figures.connect_failures() > 0) {
     properties.Add("Failed connects", absl::StrCat(figures.connect_failures()));
   }

@@ -32,13 +32,13 @@ size_t Width(const std::vector<Piece>& pieces) {
 
 std::string FormatStatusLine(const StatusLineFigures& figures, size_t width) {
   std::vector<Piece> pieces = {
-      {6, absl::StrFormat("%6s", HumanDuration(figures.elapsed))},
+      {7, absl::StrFormat("%6s", HumanDuration(figures.elapsed))},
       {1, absl::StrFormat("%9s", HumanSize(figures.received))},
       {3, absl::StrFormat("%11s", HumanRate(figures.bytes_per_second))},
       {4, Streams(figures)},
-      {7, absl::StrCat("(", figures.streams_opened, " seen)")},
-      {5, absl::StrCat("lag ", HumanDuration(figures.durable_lag))},
-      {figures.lost.value > 0 ? 0 : 2, absl::StrCat("lost ", HumanSize(figures.lost))},
+      {8, absl::StrCat("(", figures.streams_opened, " seen)")},
+      {6, absl::StrCat("lag ", HumanDuration(figures.durable_lag))},
+      {figures.lost.value > 0 ? 0 : 5, absl::StrCat("lost ", HumanSize(figures.lost))},
   };
   while (pieces.size() > 1 && Width(pieces) > width) {
     std::erase_if(

@@ -22,7 +22,7 @@ struct StatusLineFigures {
 };
 
 // "  12.3s    1.2GiB   812.3MiB/s  3 streams (17 seen)  lag 0.4s  lost 0B". Where it does not fit
-// it says less: loss, bytes and rate stay longest.
+// it says less: what was lost, bytes, rate and streams stay longest.
 std::string FormatStatusLine(const StatusLineFigures& figures, size_t width);
 
 }  // namespace sluice

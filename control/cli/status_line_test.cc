@@ -35,8 +35,9 @@ TEST(StatusLineTest, NeverWiderThanAsked) {
 
 TEST(StatusLineTest, SaysLessWhereRoomIsShort) {
   EXPECT_EQ(FormatStatusLine(Usual(), 50), "   1.2GiB   812.3MiB/s  3 streams  lost 0B");
-  EXPECT_EQ(FormatStatusLine(Usual(), 32), "   1.2GiB   812.3MiB/s  lost 0B");
-  EXPECT_EQ(FormatStatusLine(Usual(), 18), "   1.2GiB  lost 0B");
+  EXPECT_EQ(FormatStatusLine(Usual(), 39), "   1.2GiB   812.3MiB/s  3 streams");
+  EXPECT_EQ(FormatStatusLine(Usual(), 32), "   1.2GiB   812.3MiB/s");
+  EXPECT_EQ(FormatStatusLine(Usual(), 18), "   1.2GiB");
 }
 
 TEST(StatusLineTest, LossStaysLongest) {

@@ -74,12 +74,12 @@ absl::StatusOr<absl::Span<const std::byte>> PartReader::At(StreamOffset offset) 
   if (const auto bytes = InCurrent(offset); !bytes.empty()) return bytes;
   absl::StatusOr<absl::Span<const std::byte>> found = Find(offset);
   // Whatever was read, or not found, counts only if it was this segment's.
-  if (!found.ok() || window_.reads() != reads_verified_) {
+  if (!found.ok() || window_.unverified_reads() != reads_verified_) {
     if (!segment_->StillHolds()) {
       current_.clear();
       return Reused(path_);
     }
-    reads_verified_ = window_.reads();
+    reads_verified_ = window_.unverified_reads();
   }
   return found;
 }

@@ -54,7 +54,10 @@ class PartReader {
   };
 
   PartReader(std::string path, StreamId stream, std::unique_ptr<SegmentReader> segment)
-      : path_(std::move(path)), stream_(stream), segment_(std::move(segment)), window_(*segment_) {}
+      : path_(std::move(path)),
+        stream_(stream),
+        segment_(std::move(segment)),
+        window_(*segment_, path_) {}
 
   absl::Status LoadFooter();
   absl::StatusOr<absl::Span<const std::byte>> Find(StreamOffset offset);
