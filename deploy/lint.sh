@@ -4,7 +4,7 @@
 # Where there is npm, BUILD files are checked too, by the buildifier of package.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-read -ra bazel <<<"${BAZEL:-bazel}"
+. deploy/bazel_env.sh
 
 cpp_sources() { git ls-files -z -co --exclude-standard -- '*.cc' '*.h'; }
 bazel_sources() {
