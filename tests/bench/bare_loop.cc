@@ -36,7 +36,7 @@ constexpr uint64_t kBlockBytes = 4096;  // What O_DIRECT takes everywhere.
 constexpr int kBufferGroup = 0;
 constexpr int kRegionBuffer = 0;
 
-enum class OpKind : uint32_t { kAccept, kReceive, kWrite };
+enum class OpKind : uint8_t { kAccept, kReceive, kWrite };
 
 struct Options {
   uint16_t port = 0;
@@ -112,7 +112,8 @@ void BareLoop::MapRegion() {
   void* mapping = mmap(nullptr, options_.region_bytes + kHugePageBytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) Die("mmap", errno);
-  region_ = reinterpret_cast<char*>(RoundUp(reinterpret_cast<uint64_t>(mapping), kHugePageBytes));
+  const auto begin = reinterpret_cast<uint64_t>(mapping);
+  region_ = static_cast<char*>(mapping) + (RoundUp(begin, kHugePageBytes) - begin);
   OrDie(madvise(region_, options_.region_bytes, MADV_HUGEPAGE), "madvise");
 
   const iovec region = {region_, options_.region_bytes};
@@ -128,7 +129,8 @@ void BareLoop::MapRegion() {
 void BareLoop::OpenFile() {
   file_ = open(options_.path, O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0644);
   OrDie(file_, options_.path);
-  OrDie(fallocate(file_, 0, 0, RoundUp(options_.size, kBlockBytes)), "fallocate");
+  const auto size = static_cast<int64_t>(RoundUp(options_.size, kBlockBytes));
+  OrDie(fallocate(file_, 0, 0, size), "fallocate");
 }
 
 void BareLoop::Listen() {
@@ -149,7 +151,7 @@ io_uring_sqe* BareLoop::NewSubmission(OpKind kind, uint32_t id) {
     io_uring_submit(&ring_);
     sqe = io_uring_get_sqe(&ring_);
   }
-  io_uring_sqe_set_data64(sqe, uint64_t{static_cast<uint32_t>(kind)} << 32 | id);
+  io_uring_sqe_set_data64(sqe, uint64_t{static_cast<uint8_t>(kind)} << 32 | id);
   return sqe;
 }
 

@@ -1,5 +1,5 @@
-#ifndef SLUICE_TESTS_BENCH_COMMAND_LINE_H_
-#define SLUICE_TESTS_BENCH_COMMAND_LINE_H_
+#ifndef TESTS_BENCH_COMMAND_LINE_H_
+#define TESTS_BENCH_COMMAND_LINE_H_
 
 #include <netinet/in.h>
 
@@ -27,4 +27,4 @@ void RaiseDescriptorLimit();
 
 }  // namespace sluice
 
-#endif  // SLUICE_TESTS_BENCH_COMMAND_LINE_H_
+#endif  // TESTS_BENCH_COMMAND_LINE_H_

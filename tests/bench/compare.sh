@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-read -ra bazel <<<"${BAZEL:-bazel}"
+. deploy/bazel_env.sh
 targets=(//control:sluice //tests/bench:bare_loop //tests/bench:stream_source)
 "${bazel[@]}" build --config=release --config=ci --ui_event_filters=-info "${targets[@]}"
 bin=$("${bazel[@]}" info --config=release --ui_event_filters=-info bazel-bin)

@@ -102,14 +102,14 @@ class Sluice:
 
     def _command(self, bench, port, archive, capacity, streams):
         return [[bench.sluice, "record", "--tcp", f"127.0.0.1:{port}", "--archive", archive,
-                 "--capacity", capacity, "--exit-after-streams", streams, "--output", "json",
+                 "--capacity", capacity, "--exit-after-streams", streams, "--output", "json", "--quiet",
                  *self._options]]
 
     def _check(self, bench, summary):
         """What the recorder itself says."""
-        self.region_bytes = int(summary["region_bytes"])
+        self.region_bytes = int(summary["regionBytes"])
         received, written, dropped = (
-            int(summary[name]) for name in ("bytes_received", "bytes_written", "bytes_dropped"))
+            int(summary[name]) for name in ("bytesReceived", "bytesWritten", "bytesDropped"))
         if received != bench.bytes or written < bench.bytes or dropped != 0:
             raise BenchError(f"{self.name}: {bench.bytes} bytes sent, {received} received, "
                              f"{written} written, {dropped} dropped")

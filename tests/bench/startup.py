@@ -29,7 +29,7 @@ def _record_and_kill(bench, archive, capacity, size):
     with programs() as running:
         start = time.monotonic()
         recorder = Program([bench.sluice, "record", "--tcp", f"127.0.0.1:{port}",
-                            "--archive", archive, "--capacity", capacity, "--output", "json"],
+                            "--archive", archive, "--capacity", capacity, "--quiet"],
                            stdout=subprocess.DEVNULL, may_fail=True)
         running.append(recorder)
         await_listener(port, recorder)

@@ -1,5 +1,5 @@
-#ifndef SLUICE_TESTS_BENCH_STREAM_CHECK_H_
-#define SLUICE_TESTS_BENCH_STREAM_CHECK_H_
+#ifndef TESTS_BENCH_STREAM_CHECK_H_
+#define TESTS_BENCH_STREAM_CHECK_H_
 
 #include <cstdint>
 #include <string>
@@ -14,4 +14,4 @@ std::string CheckStream(const StreamContent& content, int64_t stream, int64_t by
 
 }  // namespace sluice
 
-#endif  // SLUICE_TESTS_BENCH_STREAM_CHECK_H_
+#endif  // TESTS_BENCH_STREAM_CHECK_H_

@@ -1,5 +1,5 @@
-#ifndef SLUICE_TESTS_BENCH_STREAM_CONTENT_H_
-#define SLUICE_TESTS_BENCH_STREAM_CONTENT_H_
+#ifndef TESTS_BENCH_STREAM_CONTENT_H_
+#define TESTS_BENCH_STREAM_CONTENT_H_
 
 #include <sys/uio.h>
 
@@ -59,4 +59,4 @@ class StreamPart {
 
 }  // namespace sluice
 
-#endif  // SLUICE_TESTS_BENCH_STREAM_CONTENT_H_
+#endif  // TESTS_BENCH_STREAM_CONTENT_H_

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -49,6 +50,11 @@ void StreamSender::AwaitEnd() {
   while (open_ > 0) Turn();
 }
 
+bool StreamSender::all_sent() const {
+  return std::all_of(streams_.begin(), streams_.end(),
+                     [](const Stream& stream) { return stream.sent == stream.bytes; });
+}
+
 void StreamSender::Turn() {
   std::array<epoll_event, 64> events;
   const int count = epoll_wait(epoll_, events.data(), events.size(), -1);
@@ -90,8 +96,10 @@ void StreamSender::AwaitPeer(Stream& stream) {
   char ignored[4096];
   const ssize_t received = recv(stream.socket, ignored, sizeof(ignored), MSG_DONTWAIT);
   if (received > 0 || (received < 0 && (errno == EAGAIN || errno == EINTR))) return;
-  const bool lost = received < 0 || stream.sent < stream.bytes;
-  End(stream, !lost ? 0 : received < 0 ? errno : EPIPE);
+  const int error = received < 0 ? errno : 0;
+  if (stream.sent == stream.bytes) return End(stream, error);
+  --sending_;
+  End(stream, error != 0 ? error : EPIPE);
 }
 
 void StreamSender::End(Stream& stream, int error) {

@@ -1,5 +1,5 @@
-#ifndef SLUICE_TESTS_BENCH_STREAM_SENDER_H_
-#define SLUICE_TESTS_BENCH_STREAM_SENDER_H_
+#ifndef TESTS_BENCH_STREAM_SENDER_H_
+#define TESTS_BENCH_STREAM_SENDER_H_
 
 #include <netinet/in.h>
 
@@ -40,6 +40,7 @@ class StreamSender {
   void SendAll();   // Returns when the kernel has taken the last byte, or every stream failed.
   void AwaitEnd();  // Returns when every stream has ended.
 
+  bool all_sent() const;
   const std::vector<Stream>& streams() const { return streams_; }
 
  private:
@@ -59,4 +60,4 @@ class StreamSender {
 
 }  // namespace sluice
 
-#endif  // SLUICE_TESTS_BENCH_STREAM_SENDER_H_
+#endif  // TESTS_BENCH_STREAM_SENDER_H_

@@ -175,6 +175,7 @@ int Send(const Options& options) {
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;
+  threads.reserve(senders.size());
   for (StreamSender& sender : senders) {
     threads.emplace_back([&] {
       sender.Connect(to);
@@ -182,9 +183,10 @@ int Send(const Options& options) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  if (options.ending == Ending::kHold) {
-    std::fprintf(stderr, "all sent, holding\n");
-  }
+  // For whoever waits for it, to do something to the peer.
+  const bool all_sent = std::all_of(senders.begin(), senders.end(),
+                                    [](const StreamSender& sender) { return sender.all_sent(); });
+  if (all_sent && options.ending == Ending::kHold) std::fprintf(stderr, "all sent, holding\n");
   std::vector<Stream> streams;
   for (StreamSender& sender : senders) {
     sender.AwaitEnd();

@@ -22,8 +22,8 @@ size_t FirstDifference(const StreamContent& content, uint64_t number, uint64_t p
       const auto* const wanted = static_cast<const char*>(part.vectors()[i].iov_base);
       const size_t length = part.vectors()[i].iov_len;
       if (std::memcmp(wanted, found + at, length) != 0) {
-        return at + static_cast<size_t>(
-                        std::mismatch(wanted, wanted + length, found + at).first - wanted);
+        return at + static_cast<size_t>(std::mismatch(wanted, wanted + length, found + at).first -
+                                        wanted);
       }
       at += length;
     }

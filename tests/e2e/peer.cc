@@ -94,6 +94,8 @@ bool Peer::Send(uint64_t bytes) {
   return true;
 }
 
+void Peer::TrySend(uint64_t bytes) { SendSome(bytes, MSG_DONTWAIT); }
+
 void Peer::SendUntilFull() {
   // The receiver's window may still grow while what is there is being confirmed.
   pollfd ready = {.fd = socket_, .events = POLLOUT, .revents = 0};

@@ -22,6 +22,8 @@ class Peer {
 
   // The next `bytes` of the stream; false when the recorder has gone before it took them all.
   bool Send(uint64_t bytes);
+  // As many of them as the kernel takes without waiting.
+  void TrySend(uint64_t bytes);
   // Without waiting: what the kernel takes until it takes no more.
   void SendUntilFull();
   void FinishSending();  // half-close

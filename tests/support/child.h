@@ -20,7 +20,7 @@ inline constexpr std::chrono::seconds kPatience(180);
 struct ChildOptions {
   std::vector<std::string> command;  // the first is the program's path
   // Runs in the child between fork and exec: limits, capabilities, mounts.
-  std::function<void()> before_exec;
+  std::function<void()> before_exec = {};
   // Standard output is for the caller, who reads it from out_fd().
   bool raw_out = false;
   // Standard error is a terminal with so many columns. Zero: a pipe.
