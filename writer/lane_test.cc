@@ -344,7 +344,7 @@ TEST_F(LaneTest, ARecordingThatComesBackGoesOnCounting) {
       const auto tracks = lane_->status().tracks;
       return tracks.contains(*number) && tracks.at(*number).ledger.received == 1000;
     }));
-    EXPECT_EQ(Finish(*number).ledger.received, 1000u);  // of this time
+    EXPECT_EQ(Finish(*number).ledger.received, 1000u);                            // of this time
     EXPECT_EQ(keeper_->ledgers[track.identity.recording].written, round * 1000);  // of all
   }
 }

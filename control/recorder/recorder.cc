@@ -199,9 +199,9 @@ absl::StatusOr<std::optional<RecordingRow>> RecorderImpl::FindRow(const Recordin
   const bool listened = row->source.rfind("tcp://", 0) == 0;
   // A rebuilt catalog does not know what the source was.
   if (!row->source.empty() && listened != (spec.source == SourceKind::kTcpListen)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("recording '", spec.id, "' exists in the archive with another kind of source (",
-                     row->source, "): delete it, or choose another id"));
+    return absl::AlreadyExistsError(absl::StrCat(
+        "recording '", spec.id, "' exists in the archive with another kind of source (",
+        row->source, "): delete it, or choose another id"));
   }
   return *std::move(row);
 }
