@@ -68,8 +68,9 @@ class StreamReaderTest : public testing::Test {
     ASSERT_TRUE(catalog_->PutRecording(row).ok());
   }
 
-  static TestSegmentOptions OptionsOf(uint64_t id, uint32_t slot) {
+  static TestSegmentOptions OptionsOf(uint64_t id, uint32_t slot, ByteCount size = MiB(1)) {
     TestSegmentOptions options;
+    options.size = size;
     options.id = SegmentId{id};
     options.slot = slot;
     options.recording_uid = kUid;
@@ -89,8 +90,8 @@ class StreamReaderTest : public testing::Test {
     ASSERT_TRUE(catalog_->BeginSegment(row).ok());
   }
 
-  TestSegment Begin(uint64_t id, uint32_t slot) {
-    TestSegment segment(OptionsOf(id, slot));
+  TestSegment Begin(uint64_t id, uint32_t slot, ByteCount size = MiB(1)) {
+    TestSegment segment(OptionsOf(id, slot, size));
     segment.WriteTo(PathOf(slot));
     TellCatalog(id, slot);
     return segment;
@@ -188,6 +189,61 @@ TEST_F(StreamReaderTest, GoesOverSegmentBoundaries) {
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_EQ(*ReadAll(**reader), Content(Stream(1), 12345, at));
   EXPECT_TRUE((*reader)->ended());
+}
+
+TEST_F(StreamReaderTest, ReadsLongSegmentsAhead) {
+  // Extents that fit into what is read ahead, and such that do not.
+  for (const uint64_t extent : {300'000, 1'000'000, 3'000'000, 6'000'000}) {
+    Reset();
+    uint64_t at = 0;
+    for (uint64_t id = 1; id <= 2; ++id) {
+      TestSegment segment = Begin(id, static_cast<uint32_t>(id), MiB(32));
+      std::vector<StreamEvent> events = {TestSegment::Continued(Stream(1), at)};
+      while (segment.footer().data_end().value + extent + MiB(1).value < MiB(32).value) {
+        segment.Add({Piece(Stream(1), at, at + extent)}, std::exchange(events, {}));
+        at += extent;
+      }
+      if (id == 1) {
+        SealAndPublish(segment, 1);
+      } else {
+        Publish(segment, 2, /*sealed=*/false);
+      }
+    }
+    for (const uint64_t from : {uint64_t{0}, extent * 3 + 17}) {
+      const auto reader = Open(Stream(1), from);
+      ASSERT_TRUE(reader.ok()) << reader.status();
+      const absl::StatusOr<std::string> all = ReadAll(**reader, 1'234'567);
+      ASSERT_TRUE(all.ok()) << all.status();
+      EXPECT_TRUE(*all == Content(Stream(1), from, at)) << extent << " from " << from;
+    }
+  }
+}
+
+TEST_F(StreamReaderTest, WhatIsReadAheadOfAReusedSegmentIsNotHandedOut) {
+  TestSegment segment = Begin(1, 0, MiB(32));
+  std::vector<StreamEvent> events = {TestSegment::Open(Stream(1))};
+  constexpr uint64_t kExtent = 500'000;
+  for (uint64_t i = 0; i < 60; ++i) {
+    segment.Add({Piece(Stream(1), i * kExtent, (i + 1) * kExtent)}, std::exchange(events, {}));
+  }
+  SealAndPublish(segment, 0);
+  const auto reader = Open(Stream(1));
+  ASSERT_TRUE(reader.ok());
+  std::string buffer(kExtent, '\0');
+  const auto out = absl::MakeSpan(reinterpret_cast<std::byte*>(buffer.data()), buffer.size());
+  absl::StatusOr<size_t> n = 0;
+  for (int i = 0; (n = (*reader)->Read(out)).ok() && *n > 0; ++i) {
+    const uint64_t end = (*reader)->position().value;
+    ASSERT_TRUE(buffer.substr(0, *n) == Content(Stream(1), end - *n, end));
+    if (i == 20) {
+      TestSegment next(OptionsOf(2, 0, MiB(32)));
+      next.Add({Piece(Stream(2), 0, 20'000'000)}, {TestSegment::Open(Stream(2))});
+      next.WriteTo(PathOf(0));
+    }
+  }
+  EXPECT_TRUE(absl::IsOutOfRange(n.status())) << n.status();
+  // What was in memory, and verified, by then.
+  EXPECT_LT((*reader)->position().value, 40 * kExtent);
 }
 
 TEST_F(StreamReaderTest, FollowsAnOpenSegmentUpToItsDurableMark) {
