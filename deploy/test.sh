@@ -18,7 +18,7 @@ allowed_skips=(
   'TSan cannot judge'
 )
 
-sanitizers=(asan ubsan tsan)
+sanitizers=(asan-ubsan tsan)
 case "${1-}" in
   '') ;;
   --quick) sanitizers=() ;;
@@ -58,8 +58,7 @@ run_tests() {  # run_tests NAME FLAGS...
 check_format || report+=(--failed 'clang-format (correct it by deploy/lint.sh --fix)')
 run_tests plain  # Builds what is no test, too.
 for sanitizer in "${sanitizers[@]}"; do
-  run_tests "$sanitizer" --config="$sanitizer" --build_tests_only \
-    --test_tag_filters=-no-sanitizer,-benchmark
+  run_tests "$sanitizer" --config="$sanitizer" --build_tests_only
 done
 
 if [[ ${CI-} == true ]]; then

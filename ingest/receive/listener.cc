@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
@@ -14,6 +16,11 @@
 
 namespace sluice {
 namespace {
+
+// A recorder that has just died holds on to its port for some milliseconds: the kernel takes an
+// io_uring apart after its process is gone. Whoever starts it again should not have to know.
+constexpr int kAttempts = 20;
+constexpr auto kPause = std::chrono::milliseconds(25);
 
 constexpr int kBacklog = 4096;  // the kernel lowers it to net.core.somaxconn
 
@@ -74,8 +81,12 @@ absl::StatusOr<std::vector<int>> Listen(const SocketAddress& address, uint32_t c
   // Without SO_REUSEPORT first: with it, a port that another recorder listens on would be shared
   // with it in silence.
   absl::StatusOr<int> probe = ListenOnce(at, /*share=*/false);
+  for (int i = 1; i < kAttempts && absl::IsUnavailable(probe.status()); ++i) {
+    std::this_thread::sleep_for(kPause);
+    probe = ListenOnce(at, /*share=*/false);
+  }
   const bool any = address.family == 6 && address.bytes == std::array<uint8_t, 16>{};
-  if (!probe.ok() && any && absl::IsUnavailable(probe.status()) == false) {
+  if (!probe.ok() && any && !absl::IsUnavailable(probe.status())) {
     at = AllIpv4(address.port);  // a machine without IPv6
     probe = ListenOnce(at, /*share=*/false);
   }

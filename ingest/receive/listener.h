@@ -12,8 +12,8 @@ namespace sluice {
 // `count` listening TCP sockets on one address, among which the kernel spreads connections
 // (SO_REUSEPORT) when there are several; one for each lane. "[::]" takes IPv4 too. Port 0 lets the
 // system choose one port for all. The caller owns the descriptors; a failure leaves none open.
-// UNAVAILABLE: the port is in use. PERMISSION_DENIED: a port below 1024. INVALID_ARGUMENT: not an
-// address of this machine.
+// UNAVAILABLE: the port is in use, and still is after half a second. PERMISSION_DENIED: a port
+// below 1024. INVALID_ARGUMENT: not an address of this machine.
 absl::StatusOr<std::vector<int>> Listen(const SocketAddress& address, uint32_t count);
 
 // Where a socket listens: the port that the system chose.

@@ -102,7 +102,7 @@ void Peer::SendUntilFull() {
   do {
     while (SendSome(100'003, MSG_DONTWAIT) > 0) {
     }
-  } while (poll(&ready, 1, Milliseconds(std::chrono::milliseconds(200))) > 0);
+  } while (poll(&ready, 1, Milliseconds(std::chrono::milliseconds(50))) > 0);
 }
 
 void Peer::FinishSending() { shutdown(socket_, SHUT_WR); }

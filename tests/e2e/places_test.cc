@@ -130,7 +130,7 @@ TEST_F(PlacesTest, AMemoryFileSystemWorks) {
   struct statfs memory = {};
   if (statfs("/dev/shm", &memory) != 0 || memory.f_type != kMemoryFileSystem ||
       memory.f_bavail * static_cast<uint64_t>(memory.f_bsize) < 128 * kMiB) {
-    GTEST_SKIP() << "/dev/shm is no memory file system with 128 MiB free";
+    GTEST_SKIP() << "no /dev/shm with 128 MiB free";
   }
   char name[] = "/dev/shm/sluice-XXXXXX";
   ASSERT_NE(mkdtemp(name), nullptr);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -29,6 +30,13 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t bytes);
+  AlignedBuffer(AlignedBuffer&& from) noexcept
+      : data_(std::move(from.data_)), size_(std::exchange(from.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& from) noexcept {
+    data_ = std::move(from.data_);
+    size_ = std::exchange(from.size_, 0);
+    return *this;
+  }
 
   size_t size() const { return size_; }
   std::byte* data() { return data_.get(); }

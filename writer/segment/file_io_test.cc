@@ -13,6 +13,16 @@ namespace {
 
 std::string TempFile(const char* name) { return testing::TempDir() + "/" + name; }
 
+TEST(AlignedBufferTest, MovedFromIsEmpty) {
+  AlignedBuffer from(kBlockBytes);
+  AlignedBuffer to = std::move(from);
+  EXPECT_EQ(to.size(), kBlockBytes);
+  EXPECT_EQ(from.size(), 0u);  // NOLINT: what is left is the point
+  from = std::move(to);
+  EXPECT_EQ(from.size(), kBlockBytes);
+  EXPECT_EQ(to.size(), 0u);  // NOLINT
+}
+
 TEST(FileIoTest, WhatIsWrittenIsRead) {
   const std::string path = TempFile("file_io");
   const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600));
