@@ -87,12 +87,13 @@ void Track::OnAccept(const Completion& done) {
     if (!stopping_) accept_again_ = now_ + kAcceptAgain;
     return;
   }
-  if (!accepting_ && !stopping_) ArmAccept();
+  accepted_ = true;
+  if (!accepting_ && !backlog_is_empty_) ArmAccept();
 }
 
 void Track::AddStream(int socket) {
-  if (receiver_.full() || stopping_) {
-    if (!stopping_) ++connections_refused_;
+  if (receiver_.full() || aborting_) {
+    ++connections_refused_;
     parts_.ring->CloseSocket(socket);
     return;
   }
@@ -104,11 +105,23 @@ void Track::Stop(bool abort) {
   if (!stopping_) {
     stopping_ = true;
     accept_again_ = absl::InfiniteDuration();
-    if (accepting_) parts_.ring->Cancel(accept_tag_);
+    accepted_ = true;  // perhaps: the next turn tells
     if (connector_) connector_->Stop();
     if (!abort) receiver_.Drain();
   }
+  if (abort && !aborting_) {
+    aborting_ = true;
+    EndAccepting();
+  }
   if (abort) receiver_.Abort();
+}
+
+// What waits in the listener's backlog has been acknowledged by the kernel, and its bytes too: a
+// stop takes connections until a turn brings none.
+void Track::EndAccepting() {
+  if (backlog_is_empty_) return;
+  backlog_is_empty_ = true;
+  if (accepting_) parts_.ring->Cancel(accept_tag_);
 }
 
 bool Track::finished() const {
@@ -195,8 +208,9 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (!writer_.failure().ok()) Stop(/*abort=*/true);
 
   while (!pending_.empty() && TryAdd(pending_.front())) pending_.pop_front();
+  if (stopping_ && !std::exchange(accepted_, false)) EndAccepting();
   const bool quiet = receiver_.idle() && pending_.empty();
-  const bool streams_are_over = stopping_ && quiet;
+  const bool streams_are_over = stopping_ && !accepting_ && backlog_is_empty_ && quiet;
   if (!builder_.empty() && (now >= flush_at_ || quiet) && TrySeal() && quiet) writer_.Hurry();
   if (streams_are_over && builder_.empty() && !sealing_) {
     sealing_ = true;
@@ -207,6 +221,7 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   receiver_.OnTurn();
   if (connector_) next = std::min(next, connector_->OnTurn(now));
   if (now >= accept_again_) ArmAccept();
+  if (stopping_ && !backlog_is_empty_) return absl::ZeroDuration();
   if (receiver_.HasWork()) return absl::ZeroDuration();
   // Without a slot there is nothing to come back for: a completion frees one, and that wakes us.
   if (!parts_.slab->empty()) next = std::min(next, flush_at_ - now);

@@ -116,6 +116,7 @@ class Track final : public LeaseSink {
   using Arrival = std::variant<Received, StreamOpened, Closed>;
 
   void ArmAccept();
+  void EndAccepting();
   void OnAccept(const Completion& done);
   void Arrive(Arrival arrival);
   bool TryAdd(Arrival& arrival);
@@ -141,7 +142,10 @@ class Track final : public LeaseSink {
   absl::Duration accept_again_ = absl::InfiniteDuration();
   absl::Duration flush_at_ = absl::InfiniteDuration();
   bool stopping_ = false;
-  bool sealing_ = false;  // stopped, and the last extent has been appended
+  bool aborting_ = false;
+  bool accepted_ = false;          // in this turn; while stopping
+  bool backlog_is_empty_ = false;  // no more connections are taken
+  bool sealing_ = false;           // stopped, and the last extent has been appended
   uint64_t received_ = 0;
   uint64_t zero_copy_ = 0;
   uint64_t streams_opened_ = 0;

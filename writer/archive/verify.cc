@@ -58,12 +58,14 @@ class Coverage {
     uint64_t oldest = ~uint64_t{0};
     for (const Range& range : ranges_) oldest = std::min(oldest, range.segment);
     uint64_t end = ranges_.empty() ? 0 : ranges_.front().begin;
+    uint64_t end_segment = 0;
     const bool begins_late = end > 0;
     for (const Range& range : ranges_) {
       if (range.begin < end) overlap(range.begin, std::min(end, range.end), range.segment);
       if (range.begin > end && !(begins_late && range.segment == oldest)) {
-        gap(end, range.begin, range.segment);
+        gap(end, range.begin, end_segment, range.segment);
       }
+      if (range.end >= end) end_segment = range.segment;
       end = std::max(end, range.end);
     }
   }
@@ -119,6 +121,8 @@ class Verifier {
   void CheckParts(SegmentReader& reader, const std::vector<StreamPart>& parts,
                   const FooterBuilder& footer, SegmentResult* result);
   void Merge(const TrackKey& key, SegmentResult result);
+  void Skip(SegmentId id);
+  bool WasSkipped(uint64_t after, uint64_t before) const;
   void CheckStreams();
   void CheckTracks();
   void Advance(ByteCount bytes);
@@ -133,6 +137,7 @@ class Verifier {
   std::map<uint64_t, Coverage> streams_;
   std::map<uint64_t, TrackKey> track_of_stream_;
   std::map<TrackKey, Track> tracks_;
+  std::set<uint64_t> skipped_;  // segments
   ByteCount done_;
   ByteCount total_;
   VerifyReport report_;
@@ -181,13 +186,25 @@ bool Verifier::IsGone(SegmentId id) {
                                    [&](const SegmentRow& row) { return row.id == id; });
 }
 
+// The segment was reused after the catalog was read; what was read before it may be gone as well.
+void Verifier::Skip(SegmentId id) {
+  ++report_.segments_skipped;
+  skipped_.insert(Number(id));
+}
+
+// Whether what is missing between two segments may have been in one that was skipped.
+bool Verifier::WasSkipped(uint64_t after, uint64_t before) const {
+  const auto next = skipped_.upper_bound(after);
+  return next != skipped_.end() && *next < before;
+}
+
 void Verifier::CheckSegment(const SegmentRow& row) {
   const ByteCount bytes = row.durable - FileOffset{0};
   const absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(row.slot));
   if (!reader.ok() || (*reader)->id() != row.id) {
     Advance(bytes);
     if (IsGone(row.id)) {
-      ++report_.segments_skipped;
+      Skip(row.id);
     } else if (!reader.ok()) {
       Find(absl::StrCat("segment ", Number(row.id), ": ", reader.status().message()));
     } else if (row.sealed || row.durable.value > kBlockBytes) {
@@ -200,10 +217,7 @@ void Verifier::CheckSegment(const SegmentRow& row) {
   const ByteCount before = done_;
   ReadSegment(**reader, row, &result);
   Advance(bytes - std::min(bytes, done_ - before));
-  if (!(*reader)->StillHolds()) {
-    ++report_.segments_skipped;
-    return;
-  }
+  if (!(*reader)->StillHolds()) return Skip(row.id);
   const SegmentHeader& header = (*reader)->header();
   result.track.recording = RecordingName(header);
   Merge({header.recording_uid, header.lane, header.epoch}, std::move(result));
@@ -437,8 +451,8 @@ void Verifier::CheckStreams() {
           Find(absl::StrCat("stream ", name, ": bytes ", begin, " to ", end,
                             " are there twice, the second time in segment ", segment));
         },
-        [&](uint64_t begin, uint64_t end, uint64_t segment) {
-          if (drops) return;
+        [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
+          if (drops || WasSkipped(before, segment)) return;
           Find(absl::StrCat("stream ", name, ": bytes ", begin, " to ", end,
                             " are missing before segment ", segment, " goes on"));
         });
@@ -464,8 +478,8 @@ void Verifier::CheckTracks() {
                             " of its ledger are accounted for twice, the second time in segment ",
                             segment));
         },
-        [&](uint64_t begin, uint64_t end, uint64_t segment) {
-          if (track.drops) return;
+        [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
+          if (track.drops || WasSkipped(before, segment)) return;
           Find(absl::StrCat(name, ": bytes ", begin, " to ", end,
                             " of its ledger are not accounted for before segment ", segment));
         });

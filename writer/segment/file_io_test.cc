@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 
@@ -14,12 +16,12 @@ namespace {
 std::string TempFile(const char* name) { return testing::TempDir() + "/" + name; }
 
 TEST(AlignedBufferTest, MovedFromIsEmpty) {
-  AlignedBuffer from(kBlockBytes);
+  AlignedBuffer from(4096);
   AlignedBuffer to = std::move(from);
-  EXPECT_EQ(to.size(), kBlockBytes);
+  EXPECT_EQ(to.size(), 4096u);
   EXPECT_EQ(from.size(), 0u);  // NOLINT: what is left is the point
   from = std::move(to);
-  EXPECT_EQ(from.size(), kBlockBytes);
+  EXPECT_EQ(from.size(), 4096u);
   EXPECT_EQ(to.size(), 0u);  // NOLINT
 }
 
