@@ -35,7 +35,8 @@ struct StreamUpdate {
   StreamId stream{};
   UnixNanos opened;
   UnixNanos last_time;  // of its last durable fragment or event
-  StreamOffset begin;   // this segment holds [begin, end)
+  // This segment holds [begin, end), but for what a refused write moved to the next one.
+  StreamOffset begin;
   StreamOffset end;
   CloseReason reason = CloseReason::kNone;
   SocketAddress peer;
