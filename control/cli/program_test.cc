@@ -118,7 +118,7 @@ TEST(ProgramTest, MistakesAreOneSentenceAndExitCode2) {
 }
 
 TEST(ProgramTest, WhatIsNotThereIsExitCode1) {
-  const std::string missing = testing::TempDir() + "/no/such/archive";
+  const std::string missing = "/no/such/archive";  // short enough for a socket
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"streams", "--archive", missing},
                                              {"status", "--archive", missing},

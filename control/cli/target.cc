@@ -2,6 +2,7 @@
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +23,7 @@ namespace sluice {
 namespace {
 
 constexpr char kSystemSocket[] = "/run/sluice/sluice.sock";
+constexpr size_t kSocketPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 constexpr int kAnswerBytesMax = 8 << 20;
 
 absl::Status MissingTarget() {
@@ -93,6 +95,12 @@ absl::StatusOr<std::unique_ptr<Target>> Target::Open(TargetOptions options) {
     if (!holder.ok() && !absl::IsNotFound(holder.status())) return holder.status();
     if (!holder.ok() || holder->socket_path.empty()) return OpenFiles(options.archive);
     options.socket = holder->socket_path;
+  }
+  // gRPC would only say that it has no channel.
+  if (options.socket.size() > kSocketPathBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "no daemon can answer on ", options.socket, ": the path has ", options.socket.size(),
+        " bytes, and a Unix socket's has at most ", kSocketPathBytesMax));
   }
   std::unique_ptr<Target> target(new Target);
   target->socket_ = options.socket;

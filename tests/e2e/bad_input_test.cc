@@ -217,8 +217,12 @@ INSTANTIATE_TEST_SUITE_P(
                 {"recordings", "stop", "a", "--archive", "ARCHIVE"},
                 1,
                 {"sluice serve"}},
-        Mistake{"NobodyAnswers", {"status", "--socket", "NOWHERE"}, 1, {"NOWHERE"}},
-        Mistake{"NotASocket", {"status", "--socket", "FILE"}, 1, {"FILE"}}),
+        Mistake{"NobodyAnswers", {"status", "--socket", "/no/such/s"}, 1, {"/no/such/s", "serve"}},
+        Mistake{"NotASocket", {"status", "--socket", "/dev/null"}, 1, {"/dev/null", "serve"}},
+        Mistake{"SocketPathTooLong",
+                {"status", "--socket", "/" + std::string(107, 's')},
+                2,
+                {"/sss", "108 bytes", "at most 107"}}),
     kNameOf);
 
 INSTANTIATE_TEST_SUITE_P(
