@@ -95,6 +95,10 @@ _REPOSITORIES = {
         hint = "Debian package: libisal-dev.",
         libraries = {"//:isa-l": "libisal"},
     ),
+    "libmnl": dict(
+        hint = "Debian package: libmnl-dev.",
+        libraries = {"//:libmnl": "libmnl"},
+    ),
     "liburing": dict(
         hint = "Debian packages, of forky or later: liburing-dev linux-libc-dev.",
         libraries = {"//:liburing": "liburing >= 2.15"},

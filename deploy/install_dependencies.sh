@@ -1,6 +1,8 @@
 #!/bin/bash
 # Installs what building, testing and running Sluice needs on Debian 12.
 #
+#   deploy/install_dependencies.sh [--lab]     --lab also what tests/kernel needs
+#
 # Quick and offline when nothing is missing. Everything is a Debian package from
 # the mirror that this machine is set up to use. Run it as root, or with sudo set up.
 set -euo pipefail
@@ -9,13 +11,22 @@ packages=(
   # The build.
   bazel-bootstrap g++ pkg-config git ca-certificates
   libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev
-  libisal-dev libprotobuf-dev libspdlog-dev libsqlite3-dev
+  libisal-dev libmnl-dev libprotobuf-dev libspdlog-dev libsqlite3-dev
   protobuf-compiler protobuf-compiler-grpc
   # Sanitizers, fuzzers, formatting and static checks.
   clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev lld-19 llvm-19
   # What tests and benchmarks compare with and talk to.
   fio iproute2 netcat-openbsd python3 python3-grpcio python3-protobuf socat sqlite3 tmux xfsprogs
 )
+
+# What starts a virtual machine, and what goes into it.
+lab_packages=(busybox-static e2fsprogs kmod libelf1 make qemu-system-x86)
+
+case "${1-}" in
+  '') ;;
+  --lab) packages+=("${lab_packages[@]}") ;;
+  *) echo "usage: $0 [--lab]" >&2; exit 2 ;;
+esac
 
 # Zero-copy receive needs liburing 2.15; its headers need newer kernel headers.
 # These packages of forky depend on nothing else there, least of all its C library.

@@ -13,6 +13,10 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kSlots = 32;
+// A lane with a NIC queue packs fragments that are too small for the device's alignment.
+constexpr ByteCount kPackOfQueue = KiB(132);
+constexpr uint32_t kChunksBesideQueue = 8;  // for connections that the queue does not carry
+constexpr ByteCount kQueueAreaMin = KiB(64);
 constexpr ByteCount kChunkMax = MiB(1);
 constexpr ByteCount kChunkMin = KiB(64);
 // Disks that take less in one write have it split by the block layer: slower, but not wrong.
@@ -31,7 +35,8 @@ constexpr uint64_t EntriesIn(uint64_t header) {
 absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) {
   LaneSizes sizes;
   sizes.slots = kSlots;
-  sizes.slab = {RoundUp(ExtentSlab::SizeFor(kSlots).value, 2 << 20)};
+  sizes.pack = options.queue ? kPackOfQueue : ByteCount{kBlockBytes};
+  sizes.slab = {RoundUp(ExtentSlab::SizeFor(kSlots, sizes.pack).value, 2 << 20)};
 
   // One extent is one write: header, one chunk, the first block of the next, a pad.
   const DiskGeometry& disk = options.geometry;
@@ -46,7 +51,13 @@ absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) 
     sizes.chunk.value /= 2;
   }
   sizes.extent.extent_bytes_max = sizes.chunk.value + overhead;
-  sizes.extent.ranges_max = std::clamp<uint32_t>(disk.ranges_max / 2, 8, 64);
+  // Ranges are payload, but for the header, a packed tail and a pad. The queue's pages lie
+  // anywhere, so each is a range of its own; the chunks' fragments are few and long.
+  const uint32_t header_ranges = huge_pages ? 1 : static_cast<uint32_t>(header / 4096);
+  const uint32_t ranges = std::max<uint32_t>(disk.ranges_max, header_ranges + 11);
+  sizes.extent.ranges_max = options.queue ? std::min<uint32_t>(ranges - header_ranges - 3, 512)
+                                          : std::clamp<uint32_t>(disk.ranges_max / 2, 8, 64);
+  sizes.extent.pack_bytes = options.queue ? sizes.pack.value - kBlockBytes : 0;
   // Neither a header nor a segment's footer is outgrown.
   sizes.extent.entries_max = static_cast<uint32_t>(
       std::min<uint64_t>(EntriesIn(header), options.segment.value / 16 / sizeof(StreamRecord)));
@@ -60,42 +71,84 @@ absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages) 
                      " bytes; Sluice aligns to 4096: put the archive on another device"));
   }
 
-  const uint64_t needed = sizes.slab.value + sizes.chunk.value * 8;
+  const uint64_t queue_min = options.queue ? kQueueAreaMin.value : 0;
+  const uint64_t needed = sizes.slab.value + sizes.chunk.value * 8 + queue_min;
   if (options.region.value < needed) {
     return absl::InvalidArgumentError(
         absl::StrCat("a region of ", options.region.value >> 10, " KiB is too small: at least ",
                      RoundUp(needed, 1 << 20) >> 20, " MiB are needed for this disk"));
   }
-  sizes.chunks = static_cast<uint32_t>((options.region - sizes.slab).value / sizes.chunk.value);
+  const uint64_t area = (options.region - sizes.slab).value;
+  sizes.chunks = static_cast<uint32_t>(area / sizes.chunk.value);
+  if (options.queue) {
+    sizes.chunks = kChunksBesideQueue;
+    const uint64_t left = area - sizes.chunks * sizes.chunk.value;
+    const uint64_t wanted = options.queue->area.value == 0 ? left : options.queue->area.value;
+    if (wanted > left || wanted < kQueueAreaMin.value) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("an area of ", wanted >> 10, " KiB for zero-copy receive is not between ",
+                       kQueueAreaMin.value >> 10, " KiB and the ", left >> 10,
+                       " KiB that the region has left for it"));
+    }
+    sizes.queue_area = {RoundDown(wanted, InterfaceQueue::kPage.value)};
+  }
   sizes.tracks_max = std::min<uint32_t>(sizes.chunks / 8, UINT8_MAX);
+  // The queue's pages are for all: a track needs a chunk only for what the queue does not carry.
+  if (options.queue) sizes.tracks_max = kChunksBesideQueue / 2;
   return sizes;
 }
 
-absl::StatusOr<std::unique_ptr<Lane>> Lane::Open(const LaneOptions& options,
+absl::StatusOr<std::unique_ptr<Lane>> Lane::Open(const LaneOptions& asked,
                                                  std::unique_ptr<Ring> ring,
                                                  SegmentKeeper& keeper) {
-  SLUICE_ASSIGN_OR_RETURN(LaneSizes sizes, PlanLane(options, /*huge_pages=*/true));
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Region> region,
-                          Region::Map(sizes.slab, options.region - sizes.slab));
-  if (!region->huge_pages()) {
-    SLUICE_ASSIGN_OR_RETURN(sizes, PlanLane(options, /*huge_pages=*/false));
+  LaneOptions options = asked;
+  std::unique_ptr<InterfaceQueue> queue;
+  std::string why_copying;
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(LaneSizes sizes, PlanLane(options, /*huge_pages=*/true));
+    SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Region> region,
+                            Region::Map(sizes.slab, options.region - sizes.slab));
+    if (!region->huge_pages()) {
+      SLUICE_ASSIGN_OR_RETURN(sizes, PlanLane(options, /*huge_pages=*/false));
+    }
+    if (options.queue) {
+      absl::StatusOr<std::unique_ptr<InterfaceQueue>> opened =
+          InterfaceQueue::Open(*ring, *region,
+                               {.interface = options.queue->interface,
+                                .queue = options.queue->queue,
+                                .napi = options.queue->napi,
+                                .area_begin = region->area_begin() + sizes.chunk * sizes.chunks,
+                                .area = sizes.queue_area});
+      if (!opened.ok()) {
+        // A name that is wrong is nobody's wish.
+        if (options.queue->required || absl::IsNotFound(opened.status())) return opened.status();
+        why_copying = std::string(opened.status().message());
+        options.queue.reset();
+        continue;  // with all of the region for copying
+      }
+      queue = *std::move(opened);
+    }
+    const absl::Status registered = ring->RegisterMemory(region->memory());
+    std::unique_ptr<Lane> lane = absl::WrapUnique(
+        new Lane(options, sizes, std::move(ring), std::move(region), std::move(queue), keeper));
+    lane->status_.registered = registered.ok();
+    if (!registered.ok()) lane->status_.warning = std::string(registered.message());
+    lane->status_.queue = options.queue;
+    lane->status_.why_copying = std::move(why_copying);
+    return lane;
   }
-  const absl::Status registered = ring->RegisterMemory(region->memory());
-  std::unique_ptr<Lane> lane =
-      absl::WrapUnique(new Lane(options, sizes, std::move(ring), std::move(region), keeper));
-  lane->status_.registered = registered.ok();
-  if (!registered.ok()) lane->status_.warning = std::string(registered.message());
-  return lane;
 }
 
 Lane::Lane(const LaneOptions& options, const LaneSizes& sizes, std::unique_ptr<Ring> ring,
-           std::unique_ptr<Region> region, SegmentKeeper& keeper)
+           std::unique_ptr<Region> region, std::unique_ptr<InterfaceQueue> queue,
+           SegmentKeeper& keeper)
     : options_(options),
       sizes_(sizes),
       region_(std::move(region)),
       ring_(std::move(ring)),
       chunks_(region_->area_begin(), sizes.chunk, sizes.chunks),
-      slab_(*region_, sizes.slots),
+      queue_(std::move(queue)),
+      slab_(*region_, sizes.slots, sizes.pack),
       keeper_(&keeper) {
   status_.region = {region_->memory().size()};
   status_.huge_pages = region_->huge_pages();
@@ -115,6 +168,7 @@ absl::StatusOr<uint8_t> Lane::AddTrack(const TrackOptions& options) {
       .ring = ring_.get(),
       .region = region_.get(),
       .chunks = &chunks_,
+      .queue = queue_.get(),
       .slab = &slab_,
       .keeper = keeper_,
       .segment = options_.segment,
@@ -146,6 +200,15 @@ void Lane::StopTrack(uint8_t track, bool abort) {
   wait_ = absl::ZeroDuration();
 }
 
+void Lane::AdoptConnection(uint8_t track, uint64_t recording_uid, int socket) {
+  const auto found = tracks_.find(track);
+  if (found == tracks_.end() || found->second->identity().recording_uid != recording_uid) {
+    return ring_->CloseSocket(socket);
+  }
+  found->second->Adopt(socket);
+  wait_ = absl::ZeroDuration();
+}
+
 TrackStatus Lane::RemoveTrack(uint8_t track) {
   const auto found = tracks_.find(track);
   SLUICE_CHECK(found != tracks_.end() && found->second->finished());
@@ -164,11 +227,17 @@ void Lane::Turn() {
   const std::span<const Completion> completions = ring_->Harvest();
   const absl::Duration now = ring_->Monotonic();
   const UnixNanos wall = ring_->RealTime();
+  if (queue_) queue_->OnHarvest();
   for (const Completion& done : completions) {
+    if (done.tag.kind == OpKind::kQueueEvent) {
+      queue_->OnEvent(done, now);
+      continue;
+    }
     tracks_.at(done.tag.track)->OnCompletion(done, now, wall);
   }
 
   // From here on no lease is held by anything but an extent, or the line before the builder.
+  if (queue_) queue_->OnTurn(now);
   wait_ = kSleepMax;
   for (auto& [number, track] : tracks_) wait_ = std::min(wait_, track->OnTurn(now, wall));
   if (wait_ >= kStatusInterval || now >= next_status_) PublishStatus(now);
@@ -197,6 +266,7 @@ void Lane::PublishStatus(absl::Duration now) {
   const std::lock_guard lock(status_mutex_);
   status_.tracks.clear();
   for (const auto& [number, track] : tracks_) status_.tracks[number] = track->status(now);
+  if (queue_) status_.queue_counters = queue_->counters();
 }
 
 LaneStatus Lane::status() const {

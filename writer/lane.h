@@ -7,11 +7,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "ingest/receive/interface_queue.h"
 #include "ingest/region/chunk_pool.h"
 #include "ingest/region/region.h"
 #include "ingest/ring/ring.h"
@@ -23,21 +25,33 @@
 
 namespace sluice {
 
+// The NIC queue that a lane receives from without copies.
+struct LaneQueueOptions {
+  std::string interface;  // empty: device-less
+  uint32_t queue = 0;
+  uint32_t napi = 0;     // of the queue; 0: not known
+  ByteCount area;        // for payload; zero: what the region has left
+  bool required = true;  // else a lane that cannot have the queue receives by copying
+};
+
 struct LaneOptions {
   LaneId id{};
   uint32_t epoch = 0;  // the archive's: part of stream ids
   ByteCount region = MiB(64);
   ByteCount segment;  // the archive's
   DiskGeometry geometry;
+  std::optional<LaneQueueOptions> queue;
 };
 
 // How a region is divided. Every size is a sum, and they fit each other, or InvalidArgument.
 struct LaneSizes {
   uint32_t slots;   // extents sealed at a time: in flight, or behind one that is
-  ByteCount slab;   // a block of zeros, and a header and a packed block for each slot
+  ByteCount slab;   // a block of zeros, and a header and packed blocks for each slot
+  ByteCount pack;   // of each slot, for packed blocks
   ByteCount chunk;  // a whole one fits into an extent that the device takes in one write
   uint32_t chunks;
-  uint32_t tracks_max;  // so that each has a chunk, and half of all are left to those that receive
+  ByteCount queue_area;  // behind the chunks: pages for the NIC queue
+  uint32_t tracks_max;   // so that each has a chunk, and half of all are left to those that receive
   ExtentBuilderOptions extent;
 };
 absl::StatusOr<LaneSizes> PlanLane(const LaneOptions& options, bool huge_pages);
@@ -49,6 +63,10 @@ struct LaneStatus {
   bool registered = false;  // writes go from registered memory
   bool huge_pages = false;
   std::string warning;  // one sentence, or empty
+  // How payload is received: by the queue, or by copying and why.
+  std::optional<LaneQueueOptions> queue;
+  InterfaceQueueCounters queue_counters;
+  std::string why_copying;
 };
 
 // The lane's thread opens it, turns it and destroys it, when every track has finished. Others may
@@ -70,6 +88,8 @@ class Lane {
   // the listener in `options` unless it fails.
   absl::StatusOr<uint8_t> AddTrack(const TrackOptions& options);
   void StopTrack(uint8_t track, bool abort);
+  // A connection that another lane has accepted. Closes it when the track takes no more.
+  void AdoptConnection(uint8_t track, uint64_t recording_uid, int socket);
   // A finished one; its last status is returned.
   TrackStatus RemoveTrack(uint8_t track);
 
@@ -80,7 +100,8 @@ class Lane {
 
  private:
   Lane(const LaneOptions& options, const LaneSizes& sizes, std::unique_ptr<Ring> ring,
-       std::unique_ptr<Region> region, SegmentKeeper& keeper);
+       std::unique_ptr<Region> region, std::unique_ptr<InterfaceQueue> queue,
+       SegmentKeeper& keeper);
   void DrainMailbox();
   void PublishStatus(absl::Duration now);
 
@@ -91,6 +112,7 @@ class Lane {
   std::unique_ptr<Region> region_;
   std::unique_ptr<Ring> ring_;
   ChunkPool chunks_;
+  std::unique_ptr<InterfaceQueue> queue_;  // or none
   ExtentSlab slab_;
   SegmentKeeper* keeper_;
   std::map<uint8_t, std::unique_ptr<Track>> tracks_;

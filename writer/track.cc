@@ -48,7 +48,8 @@ Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options
     : parts_(parts),
       options_(options),
       accept_tag_{OpKind::kAccept, number, 0, 0},
-      receiver_(*parts.ring, *parts.region, *parts.chunks, *this, {.track = number}),
+      receiver_(*parts.ring, *parts.region, *parts.chunks, *this,
+                {.track = number, .queue = parts.queue}),
       builder_(*parts.region, *parts.slab, BuilderOptions(parts, options)),
       writer_(*parts.ring, *parts.keeper, options.identity, std::move(on_segment_ready),
               WriterOptions(number, parts, options)) {
@@ -91,7 +92,17 @@ void Track::OnAccept(const Completion& done) {
   if (!accepting_ && !backlog_is_empty_) ArmAccept();
 }
 
+// Before the first receive: what has been placed into a queue's memory, only its lane can read.
 void Track::AddStream(int socket) {
+  if (parts_.queue != nullptr && options_.hand_over && !parts_.queue->Carries(socket) &&
+      options_.hand_over(socket, parts_.ring->IncomingNapi(socket))) {
+    ++handed_over_;
+    return;
+  }
+  Adopt(socket);
+}
+
+void Track::Adopt(int socket) {
   if (receiver_.full() || aborting_) {
     ++connections_refused_;
     parts_.ring->CloseSocket(socket);
@@ -191,11 +202,13 @@ void Track::OnCompletion(const Completion& done, absl::Duration now, UnixNanos w
       if (const std::optional<int> socket = connector_->OnConnect(done, now)) AddStream(*socket);
       return;
     case OpKind::kReceive:
+    case OpKind::kReceiveZeroCopy:
       return receiver_.OnReceive(done);
     case OpKind::kWrite:
       return writer_.OnWrite(done);
     case OpKind::kSync:
       return writer_.OnSync(done);
+    case OpKind::kQueueEvent:
     case OpKind::kNone:
       break;
   }
@@ -211,18 +224,18 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (stopping_ && !std::exchange(accepted_, false)) EndAccepting();
   const bool quiet = receiver_.idle() && pending_.empty();
   const bool streams_are_over = stopping_ && !accepting_ && backlog_is_empty_ && quiet;
-  if (!builder_.empty() && (now >= flush_at_ || quiet) && TrySeal() && quiet) writer_.Hurry();
+  const bool seal = !builder_.empty() && (now >= flush_at_ || quiet || receiver_.WantsLeases());
+  if (seal && TrySeal() && quiet) writer_.Hurry();
   if (streams_are_over && builder_.empty() && !sealing_) {
     sealing_ = true;
     writer_.Finish();
   }
 
   absl::Duration next = writer_.OnTurn(now);
-  receiver_.OnTurn();
+  next = std::min(next, receiver_.OnTurn(now));
   if (connector_) next = std::min(next, connector_->OnTurn(now));
   if (now >= accept_again_) ArmAccept();
   if (stopping_ && !backlog_is_empty_) return absl::ZeroDuration();
-  if (receiver_.HasWork()) return absl::ZeroDuration();
   // Without a slot there is nothing to come back for: a completion frees one, and that wakes us.
   if (!parts_.slab->empty()) next = std::min(next, flush_at_ - now);
   return std::min(next, accept_again_ - now);
@@ -244,6 +257,8 @@ TrackStatus Track::status(absl::Duration now) const {
   status.connections_refused = connections_refused_;
   status.connect_failures = connector_ ? connector_->failures() : 0;
   status.buffer_waits = receiver_.buffer_waits();
+  status.handed_over = handed_over_;
+  status.zero_copy = receiver_.zero_copy();
   if (const auto since = writer_.undurable_since()) status.durable_lag = now - *since;
   return status;
 }

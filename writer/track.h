@@ -36,6 +36,9 @@ struct TrackOptions {
   TrackIdentity identity;
   Ledger ledger = {};  // where it begins to count in extents
   TrackSource source;
+  // Gives a connection whose packets another lane's NIC queue carries to that lane, by the NAPI
+  // instance of the queue. False: there is none. Called on the lane's thread.
+  std::function<bool(int socket, uint32_t napi)> hand_over;
   bool payload_crc = true;
   absl::Duration flush_interval = absl::Milliseconds(500);
   absl::Duration sync_interval = absl::Seconds(1);
@@ -46,6 +49,7 @@ struct LaneParts {
   Ring* ring;
   Region* region;
   ChunkPool* chunks;
+  InterfaceQueue* queue;  // nullptr: payload is received by copying
   ExtentSlab* slab;
   SegmentKeeper* keeper;
   ByteCount segment;  // the size of every segment
@@ -64,6 +68,8 @@ struct TrackStatus {
   uint64_t connections_refused = 0;  // more than the table holds, or no descriptor left
   uint64_t connect_failures = 0;
   uint64_t buffer_waits = 0;
+  uint64_t handed_over = 0;  // connections that another lane's NIC queue carries
+  ZeroCopyCounters zero_copy;
   absl::Duration durable_lag;  // age of the oldest byte that is not durable
 };
 
@@ -86,6 +92,8 @@ class Track final : public LeaseSink {
   bool finished() const;
 
   void OnCompletion(const Completion& done, absl::Duration now, UnixNanos wall);
+  // A connection that another lane has accepted for this one.
+  void Adopt(int socket);
   void OnSegmentReady(absl::StatusOr<SegmentLoan> loan) { writer_.OnSegmentReady(std::move(loan)); }
   // After the completions of a turn; returns when to come again at the latest.
   absl::Duration OnTurn(absl::Duration now, UnixNanos wall);
@@ -150,6 +158,7 @@ class Track final : public LeaseSink {
   uint64_t zero_copy_ = 0;
   uint64_t streams_opened_ = 0;
   uint64_t connections_refused_ = 0;
+  uint64_t handed_over_ = 0;
 };
 
 }  // namespace sluice

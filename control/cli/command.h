@@ -28,6 +28,7 @@ void AddStreamsCommand(CLI::App& program, Action& action);
 void AddExportCommand(CLI::App& program, Action& action);
 void AddVerifyCommand(CLI::App& program, Action& action);
 void AddArchiveCommand(CLI::App& program, Action& action);
+void AddDoctorCommand(CLI::App& program, Action& action);
 
 // "sluice: MESSAGE" on standard error. INVALID_ARGUMENT is the user's mistake: kExitUsage.
 int Fail(const absl::Status& status);

@@ -76,6 +76,7 @@ int RunProgram(int argc, const char* const* argv) {
   AddExportCommand(program, action);
   AddVerifyCommand(program, action);
   AddArchiveCommand(program, action);
+  AddDoctorCommand(program, action);
 
   try {
     program.parse(argc, argv);

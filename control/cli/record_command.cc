@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "control/cli/command.h"
 #include "control/cli/options.h"
@@ -75,9 +76,20 @@ class Recording {
     if (!options_.quiet) {
       std::cerr << (options_.connect ? "connecting to " + spec.address.ToString()
                                      : "listening on " + status.bound.ToString())
-                << ", recording to " << options_.recorder.archive.directory << std::endl;
+                << ", recording to " << options_.recorder.archive.directory << " (" << Receivers()
+                << ")" << std::endl;
     }
     return absl::OkStatus();
+  }
+
+  // Which receiver the lanes got, and why not a better one.
+  std::string Receivers() const {
+    std::set<std::string> kinds;
+    for (const ReceiverStatus& receiver : recorder_->Status().receivers) {
+      kinds.insert(
+          absl::StrCat("receiver: ", NameOf(receiver.kind), ", because ", receiver.reason));
+    }
+    return absl::StrJoin(kinds, "; ");
   }
 
   // Returns when the recording is to end, or has ended.
@@ -125,7 +137,9 @@ class Recording {
     const absl::Time end = absl::Now();
     summary.elapsed = end - begin_;
     summary.active = first_byte_ ? end - *first_byte_ : absl::ZeroDuration();
-    summary.region = recorder_->Status().region;
+    const RecorderStatus last = recorder_->Status();
+    summary.region = last.region;
+    summary.receivers = last.receivers;
     ShowWarnings();
     recorder_.reset();
     const absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(
@@ -188,6 +202,28 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--lanes", options.recorder.lanes, "Threads that receive and write (default: 1)")
       ->type_name("N")
       ->check(CLI::Range(1, 64));
+  app.add_option_function<std::string>(
+         "--receiver",
+         [&options](const std::string& name) {
+           options.recorder.receiver.mode = *ParseReceiverMode(name);
+         },
+         "auto: zero-copy where --interface and --queue allow it; zero-copy: or not at\n"
+         "all; device-less: RECV_ZC without a NIC, for tests; copy (default: auto)")
+      ->type_name("KIND")
+      ->check(CLI::IsMember({"auto", "zero-copy", "device-less", "copy"}));
+  app.add_option("--interface", options.recorder.receiver.interface,
+                 "The NIC that places payload into the lanes' memory")
+      ->type_name("IF");
+  app.add_option("--queue", options.recorder.receiver.queues,
+                 "Its receive queues, one for each lane, as in 6,7")
+      ->type_name("N,...")
+      ->delimiter(',');
+  AddSizeOption(app, "--receive-area", options.recorder.receiver.area,
+                "Of the region, what zero-copy receive gets (default: all it can)");
+  app.add_option("--completions", options.recorder.receiver.completion_entries,
+                 "Entries of each lane's completion queue (default: 16384)")
+      ->type_name("N")
+      ->check(CLI::Range(16, 65536));
   app.add_option("--name", options.spec.id, "The recording's name (default: default)")
       ->type_name("ID");
   AddBoolOption(app, "--payload-crc", options.spec.payload_crc,
@@ -225,6 +261,7 @@ void AddRecordCommand(CLI::App& program, Action& action) {
       "Examples:\n"
       "  sluice record --tcp :9000 --archive /srv/archive --capacity 400GiB\n"
       "  sluice record --tcp feed.example:7000 --connect --archive /srv/archive --duration 1h\n"
+      "  sluice record --tcp :9000 --archive a --receiver zero-copy --interface eth1 --queue 7\n"
       "  sluice record --tcp 127.0.0.1:9000 --archive a --exit-after-streams 1 --output json");
   app.callback([&action, options] { action = [options] { return Recording(*options).Run(); }; });
 }

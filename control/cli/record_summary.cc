@@ -51,19 +51,25 @@ std::string SummaryJson(const RecordSummary& summary) {
   KnownRecording known;
   known.stored = summary.stored;
   known.live = status;
-  return ToJson(ToProto(known), {{"bytesReceived", Quoted(status.ledger.received)},
-                                 {"bytesWritten", Quoted(status.ledger.written)},
-                                 {"bytesDropped", Quoted(status.ledger.dropped())},
-                                 {"bytesDurable", Quoted(status.durable.value)},
-                                 {"bytesDisk", Quoted(status.disk.value)},
-                                 {"bytesZeroCopy", Quoted(status.ledger.zero_copy)},
-                                 {"bytesCopied", Quoted(status.ledger.copied)},
-                                 {"bytesPacked", Quoted(status.ledger.packed)},
-                                 {"streamsOpened", Quoted(status.streams_opened)},
-                                 {"streamsClosed", Quoted(status.streams_closed)},
-                                 {"seconds", Seconds(summary.elapsed)},
-                                 {"activeSeconds", Seconds(summary.active)},
-                                 {"regionBytes", Quoted(summary.region.value)}});
+  std::vector<std::string> receivers;
+  for (const ReceiverStatus& receiver : summary.receivers) {
+    receivers.push_back(ToJson(ToProto(receiver)));
+  }
+  return ToJson(ToProto(known),
+                {{"bytesReceived", Quoted(status.ledger.received)},
+                 {"bytesWritten", Quoted(status.ledger.written)},
+                 {"bytesDropped", Quoted(status.ledger.dropped())},
+                 {"bytesDurable", Quoted(status.durable.value)},
+                 {"bytesDisk", Quoted(status.disk.value)},
+                 {"bytesZeroCopy", Quoted(status.ledger.zero_copy)},
+                 {"bytesCopied", Quoted(status.ledger.copied)},
+                 {"bytesPacked", Quoted(status.ledger.packed)},
+                 {"streamsOpened", Quoted(status.streams_opened)},
+                 {"streamsClosed", Quoted(status.streams_closed)},
+                 {"seconds", Seconds(summary.elapsed)},
+                 {"activeSeconds", Seconds(summary.active)},
+                 {"regionBytes", Quoted(summary.region.value)},
+                 {"receivers", absl::StrCat("[", absl::StrJoin(receivers, ","), "]")}});
 }
 
 }  // namespace sluice

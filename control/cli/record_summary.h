@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "control/recorder/recorder.h"
@@ -18,6 +19,7 @@ struct RecordSummary {
   absl::Duration elapsed;              // from listening to the last byte's being durable
   absl::Duration active;               // the same, from the first byte
   ByteCount region;
+  std::vector<ReceiverStatus> receivers;  // of each lane
 };
 
 // "recorded 12.3GiB in 3 streams, 12.3s, 1.0GiB/s; nothing lost".

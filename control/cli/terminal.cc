@@ -11,15 +11,20 @@
 namespace sluice {
 namespace {
 
-bool CanRedraw() {
-  if (isatty(STDERR_FILENO) == 0) return false;
+bool IsCapableTerminal(int fd) {
+  if (isatty(fd) == 0) return false;
   const char* type = std::getenv("TERM");
   return type != nullptr && std::string_view(type) != "dumb";
 }
 
 }  // namespace
 
-LiveLine::LiveLine() : visible_(CanRedraw()) {}
+bool OutputHasColors() {
+  const char* none = std::getenv("NO_COLOR");
+  return (none == nullptr || *none == '\0') && IsCapableTerminal(STDOUT_FILENO);
+}
+
+LiveLine::LiveLine() : visible_(IsCapableTerminal(STDERR_FILENO)) {}
 
 size_t LiveLine::width() const {
   winsize size = {};

@@ -1,4 +1,4 @@
-// One line of a terminal that is drawn again and again.
+// What a terminal can: colors, and one line that is drawn again and again.
 #ifndef CONTROL_CLI_TERMINAL_H_
 #define CONTROL_CLI_TERMINAL_H_
 
@@ -6,6 +6,10 @@
 #include <string>
 
 namespace sluice {
+
+// Whether standard output is a terminal that shows colors, and nobody has asked for none
+// (https://no-color.org).
+bool OutputHasColors();
 
 // On standard error. Silent when that is not a terminal. The line is cleared on destruction.
 class LiveLine {

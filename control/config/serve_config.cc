@@ -184,6 +184,32 @@ void ReadLanes(const Place& root, const pb::Config& from, RecorderOptions* to) {
   }
 }
 
+void ReadReceiver(const Place& root, const pb::Config& from, RecorderOptions* to) {
+  if (!from.has_receiver()) return;
+  const Place place = root.Sub("receiver");
+  const pb::Receiver& receiver = from.receiver();
+  switch (receiver.mode()) {
+    case pb::Receiver::ZERO_COPY:
+      to->receiver.mode = ReceiverMode::kZeroCopy;
+      break;
+    case pb::Receiver::DEVICE_LESS:
+      to->receiver.mode = ReceiverMode::kDeviceLess;
+      break;
+    case pb::Receiver::COPY:
+      to->receiver.mode = ReceiverMode::kCopy;
+      break;
+    default:
+      to->receiver.mode = ReceiverMode::kAuto;
+  }
+  to->receiver.interface = receiver.interface();
+  to->receiver.queues.assign(receiver.queue().begin(), receiver.queue().end());
+  if (receiver.has_area_size()) {
+    to->receiver.area = ReadSize(place, "area_size", receiver.area_size());
+  }
+  const auto plan = PlanReceivers(to->receiver, to->lanes);
+  if (!plan.ok()) place.Wrong(std::string(plan.status().message()));
+}
+
 }  // namespace
 
 absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::string& name) {
@@ -199,6 +225,7 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
     ReadArchive(root.Sub("archive"), from.archive(), &config.recorder.archive);
   }
   ReadLanes(root, from, &config.recorder);
+  ReadReceiver(root, from, &config.recorder);
   config.unix_socket = ReadSocket(root, from);
   config.recorder.archive.purpose = "serve";
   config.recorder.archive.socket_path = config.unix_socket;

@@ -14,6 +14,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "control/nic/interface.h"
 #include "control/recorder/lane_thread.h"
 #include "ingest/receive/listener.h"
 #include "ingest/status_macros.h"
@@ -90,8 +91,41 @@ void Accumulate(RecordingStatus& sum, const TrackStatus& track) {
   sum.connect_failures += track.connect_failures;
   sum.buffer_waits += track.buffer_waits;
   sum.write_errors += track.writer.write_errors;
+  sum.handed_over += track.handed_over;
+  sum.zero_copy += track.zero_copy;
   sum.durable_lag = std::max(sum.durable_lag, track.durable_lag);
 }
+
+// Which track of a recording takes the connections that a NIC queue carries. Filled when all of
+// the recording's tracks are there; asked by their lanes.
+class Routes {
+ public:
+  void Add(uint32_t napi, LaneThread* lane, uint8_t track) {
+    const std::lock_guard lock(mutex_);
+    routes_[napi] = {lane, track};
+  }
+  void Clear() {
+    const std::lock_guard lock(mutex_);
+    routes_.clear();
+  }
+  bool HandOver(int socket, uint32_t napi, uint64_t recording_uid) {
+    const std::lock_guard lock(mutex_);
+    const auto found = routes_.find(napi);
+    if (found == routes_.end()) return false;
+    found->second.lane->Post([socket, recording_uid, track = found->second.track](Lane& lane) {
+      lane.AdoptConnection(track, recording_uid, socket);
+    });
+    return true;
+  }
+
+ private:
+  struct Route {
+    LaneThread* lane;
+    uint8_t track;
+  };
+  std::mutex mutex_;
+  std::map<uint32_t, Route> routes_;  // by NAPI instance
+};
 
 class RecorderImpl final : public Recorder {
  public:
@@ -119,6 +153,7 @@ class RecorderImpl final : public Recorder {
     RecordingSpec spec;
     SocketAddress bound;
     std::vector<TrackRef> tracks;
+    std::shared_ptr<Routes> routes = std::make_shared<Routes>();
     bool stopping = false;
     bool done = false;  // every track is removed, and the catalog knows
     absl::Status failure;
@@ -134,6 +169,7 @@ class RecorderImpl final : public Recorder {
 
   std::unique_ptr<Archive> archive_;
   std::unique_ptr<ArchiveKeeper> keeper_;
+  ReceiverOptions receiver_;
   std::vector<std::unique_ptr<LaneThread>> lanes_;
   std::unique_ptr<Catalog> catalog_;  // under creation_mutex_
   absl::Time started_ = absl::Now();
@@ -151,6 +187,8 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("lanes: ", options.lanes, " is not a number from 1 to ", kLanesMax));
   }
+  receiver_ = options.receiver;
+  SLUICE_ASSIGN_OR_RETURN(const auto queues, PlanReceivers(receiver_, options.lanes));
   RaiseDescriptorLimit();
   SLUICE_ASSIGN_OR_RETURN(archive_, Archive::Open(options.archive));
   SLUICE_ASSIGN_OR_RETURN(keeper_, ArchiveKeeper::Start(*archive_));
@@ -161,10 +199,18 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
   lane.region = options.region.value == 0 ? kRegionDefault : options.region;
   lane.segment = archive_->meta().segment;
   lane.geometry = archive_->geometry();
+  UringOptions ring;
+  if (receiver_.completion_entries != 0) ring.completion_entries = receiver_.completion_entries;
   for (uint32_t i = 0; i < options.lanes; ++i) {
     lane.id = LaneId{static_cast<uint16_t>(i)};
+    lane.queue = queues[i];
+    if (lane.queue && !lane.queue->interface.empty()) {
+      // Not known: then every connection is taken for one that the queue carries.
+      lane.queue->napi = NapiOfQueue(lane.queue->interface, lane.queue->queue).value_or(0);
+    }
+    ring.zero_copy = lane.queue.has_value();
     SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<LaneThread> thread,
-                            LaneThread::Start(lane, UringOptions{}, *keeper_));
+                            LaneThread::Start(lane, ring, *keeper_));
     lanes_.push_back(std::move(thread));
   }
   supervisor_ = std::thread([this] { Supervise(); });
@@ -281,6 +327,9 @@ absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<in
     options.payload_crc = spec.payload_crc;
     options.flush_interval = spec.flush_interval;
     options.sync_interval = spec.sync_interval;
+    options.hand_over = [routes = entry.routes, uid = entry.row.uid](int socket, uint32_t napi) {
+      return routes->HandOver(socket, napi, uid);
+    };
     if (spec.source == SourceKind::kTcpConnect) {
       options.source.source = spec.address;
     } else {
@@ -292,6 +341,10 @@ absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<in
     if (!listeners.empty()) listeners.erase(listeners.begin());  // the track owns it now
     entry.tracks.push_back({lane, number, false, {}});
   }
+  for (const TrackRef& track : entry.tracks) {
+    const std::optional<LaneQueueOptions> queue = track.lane->status().queue;
+    if (queue && queue->napi != 0) entry.routes->Add(queue->napi, track.lane, track.number);
+  }
   return absl::OkStatus();
 }
 
@@ -299,6 +352,7 @@ absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<in
 
 void RecorderImpl::StopTracks(Entry& entry, bool abort) {
   entry.stopping = true;
+  entry.routes->Clear();  // from here on nothing is handed over
   for (const TrackRef& track : entry.tracks) {
     if (track.removed) continue;
     track.lane->Post([number = track.number, abort](Lane& lane) { lane.StopTrack(number, abort); });
@@ -439,6 +493,7 @@ RecorderStatus RecorderImpl::Status() {
     status.region += one.region;
     status.region_registered &= one.registered;
     status.region_huge_pages &= one.huge_pages;
+    status.receivers.push_back(DescribeReceiver(receiver_, one));
     if (!one.warning.empty() && std::find(status.warnings.begin(), status.warnings.end(),
                                           one.warning) == status.warnings.end()) {
       status.warnings.push_back(one.warning);

@@ -11,7 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "control/recorder/receiver.h"
 #include "ingest/receive/socket_address.h"
+#include "ingest/receive/zero_copy_receiver.h"
 #include "ingest/units.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
@@ -23,6 +25,7 @@ struct RecorderOptions {
   ArchiveOptions archive;
   uint32_t lanes = 1;
   ByteCount region;  // each lane's registered memory; zero: 64 MiB
+  ReceiverOptions receiver;
 };
 
 enum class SourceKind : uint8_t { kTcpListen = 1, kTcpConnect = 2 };
@@ -54,7 +57,9 @@ struct RecordingStatus {
   uint64_t connect_failures = 0;     // kTcpConnect: attempts that failed
   uint64_t buffer_waits = 0;         // how often receiving paused for want of memory
   uint64_t write_errors = 0;         // writes that failed and were repeated elsewhere
-  absl::Duration durable_lag;        // age of the oldest byte that is not durable yet
+  uint64_t handed_over = 0;          // connections that went to the lane whose queue carries them
+  ZeroCopyCounters zero_copy;
+  absl::Duration durable_lag;  // age of the oldest byte that is not durable yet
 };
 
 struct RecorderStatus {
@@ -66,7 +71,8 @@ struct RecorderStatus {
   ByteCount region;                // of all lanes together
   bool region_registered = false;  // fixed-buffer writes are in use
   bool region_huge_pages = false;
-  std::vector<std::string> warnings;  // one sentence each
+  std::vector<ReceiverStatus> receivers;  // of each lane
+  std::vector<std::string> warnings;      // one sentence each
   absl::Time started;
 };
 

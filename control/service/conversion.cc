@@ -82,6 +82,13 @@ v1::RecordingFigures FiguresToProto(const RecordingStatus& status) {
   figures.set_connect_failures(Count(status.connect_failures));
   figures.set_buffer_waits(Count(status.buffer_waits));
   figures.set_write_errors(Count(status.write_errors));
+  v1::RecordingFigures::ZeroCopyReceive& zero_copy = *figures.mutable_zero_copy_receive();
+  zero_copy.set_completions(Count(status.zero_copy.completions));
+  zero_copy.set_queue_full(Count(status.zero_copy.queue_full));
+  zero_copy.set_area_exhausted(Count(status.zero_copy.area_exhausted));
+  zero_copy.set_handed_to_copy(Count(status.zero_copy.handed_to_copy));
+  zero_copy.set_steered_away(Count(status.zero_copy.steered_away));
+  figures.set_handed_over(Count(status.handed_over));
   *figures.mutable_durable_lag() = ToProtoDuration(status.durable_lag);
   return figures;
 }
@@ -273,6 +280,23 @@ v1::Recovery ToProto(const RecoveryReport& report) {
   return to;
 }
 
+v1::Receiver ToProto(const ReceiverStatus& receiver) {
+  v1::Receiver to;
+  to.set_kind(static_cast<v1::Receiver::Kind>(receiver.kind));
+  to.set_reason(receiver.reason);
+  to.set_interface(receiver.interface);
+  to.set_queue(static_cast<int32_t>(receiver.queue));
+  const InterfaceQueueCounters& counters = receiver.counters;
+  to.set_completions(Count(counters.completions));
+  to.set_returned(Count(counters.returned));
+  to.set_area_pages(Count(counters.pages));
+  to.set_references_held(Count(counters.leased));
+  to.set_kernel_copied_bytes(Count(counters.kernel_copied_bytes));
+  to.set_allocation_failures(Count(counters.allocation_failures));
+  to.set_flushes(Count(counters.flushes));
+  return to;
+}
+
 v1::Daemon DaemonToProto(const RecorderStatus& status) {
   v1::Daemon to;
   to.set_pid(getpid());
@@ -281,6 +305,7 @@ v1::Daemon DaemonToProto(const RecorderStatus& status) {
   to.set_region_bytes(Count(status.region));
   to.set_region_registered(status.region_registered);
   to.set_region_huge_pages(status.region_huge_pages);
+  for (const ReceiverStatus& receiver : status.receivers) *to.add_receivers() = ToProto(receiver);
   return to;
 }
 

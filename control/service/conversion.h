@@ -47,6 +47,7 @@ v1::Archive ToProto(const ArchiveMeta& meta, const std::string& directory);
 v1::DiskGeometry ToProto(const DiskGeometry& geometry);
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder);
 v1::Recovery ToProto(const RecoveryReport& report);
+v1::Receiver ToProto(const ReceiverStatus& receiver);
 v1::Daemon DaemonToProto(const RecorderStatus& status);
 
 // What a client asks for, checked. INVALID_ARGUMENT names the field.

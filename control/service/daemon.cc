@@ -65,6 +65,10 @@ class Daemon {
               FormatSize(status.archive.segment), status.archive.epoch);
     log_.info("lanes: {}, with {} of memory, {}", status.lanes, FormatSize(status.region),
               status.region_registered ? "registered for direct writes" : "not registered");
+    for (size_t i = 0; i < status.receivers.size(); ++i) {
+      log_.info("lane {} receives by {}, because {}", i, NameOf(status.receivers[i].kind),
+                status.receivers[i].reason);
+    }
     const RecoveryReport& recovery = recorder_->keeper().recovery();
     if (recovery.segments_sealed > 0) {
       log_.warn("recovered {} of payload in {} segments, and {} streams that were open",

@@ -16,7 +16,8 @@ struct Fragment {
   StreamOffset stream_offset;
   RegionOffset at;
   ByteCount length;
-  bool zero_copy = false;  // the device placed it; else the kernel copied it
+  bool zero_copy = false;   // the device placed it; else the kernel copied it
+  bool open_ended = false;  // the kernel may put more into the block in which it ends
 };
 
 struct StreamOpened {

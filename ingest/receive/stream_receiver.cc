@@ -35,6 +35,7 @@ StreamReceiver::StreamReceiver(Ring& ring, Region& region, ChunkPool& chunks, Le
   for (uint32_t id = options.chunks_provided_max; id-- > 0;) {
     free_buffers_.push_back(static_cast<uint16_t>(id));
   }
+  if (options.queue != nullptr) zero_copy_.emplace(ring, *options.queue);
 }
 
 StreamReceiver::~StreamReceiver() {
@@ -60,6 +61,7 @@ void StreamReceiver::Add(int socket, StreamId stream) {
   OpTag tag;
   Connection* connection = connections_.Start({socket, stream, StreamOffset{}}, &tag);
   SLUICE_CHECK(connection != nullptr);
+  connection->zero_copy = zero_copy_ && zero_copy_->Carries(socket);
   sink_->OnOpened({stream, ring_->PeerAddress(socket), ring_->LocalAddress(socket)});
   if (draining_) ring_->ShutdownReceive(socket);
   Arm(tag, *connection);
@@ -68,42 +70,81 @@ void StreamReceiver::Add(int socket, StreamId stream) {
 void StreamReceiver::Arm(OpTag tag, Connection& connection) {
   connection.armed = true;
   connection.paused = false;
-  ring_->ReceiveMultishot(tag, connection.socket, options_.track);
+  if (connection.zero_copy) {
+    zero_copy_->Arm(tag, connection.socket);
+  } else {
+    ring_->ReceiveMultishot(tag, connection.socket, options_.track);
+  }
+}
+
+void StreamReceiver::Wait(OpTag tag, const Connection& connection) {
+  if (connection.zero_copy) {
+    zero_copy_->Wait(tag);
+  } else {
+    waiting_.push_back(tag);
+  }
+}
+
+void StreamReceiver::Cancel(OpTag tag, const Connection& connection) {
+  ring_->Cancel(connection.zero_copy ? ZeroCopyReceiver::TagFor(tag) : tag);
 }
 
 void StreamReceiver::OnReceive(const Completion& done) {
-  Connection* const connection = connections_.Find(done.tag);
+  const OpTag tag = ZeroCopyReceiver::ConnectionOf(done.tag);
+  Connection* const connection = connections_.Find(tag);
   SLUICE_CHECK(connection != nullptr);  // a connection is in the table until its last completion
-  if (done.has_buffer()) Take(*connection, done);
+  if (connection->zero_copy) {
+    if (done.result > 0) TakeZeroCopy(*connection, done);
+  } else if (done.has_buffer()) {
+    TakeCopied(*connection, done);
+  }
   if (done.more()) {
     if (!sink_->Accepts() && !connection->paused) {
       connection->paused = true;
-      ring_->Cancel(done.tag);
+      Cancel(tag, *connection);
     }
     return;
   }
 
   connection->armed = false;
-  if (done.result > 0 && !aborting_) return Wait(done.tag);
-  switch (-done.result) {
-    case ENOBUFS:
-      ++buffer_waits_;
-      [[fallthrough]];
-    case EINTR:
-    case EAGAIN:
-      break;
-    case ECANCELED:
-      if (connection->paused && !aborting_) break;
-      [[fallthrough]];
-    default:
-      Close(done.tag, *connection, draining_ ? StreamEnd::kStopped : JudgeEnd(done.result));
-      return;
-  }
-  if (aborting_) return Close(done.tag, *connection, StreamEnd::kStopped);
-  Wait(done.tag);
+  if (aborting_) return Close(tag, *connection, StreamEnd::kStopped);
+  if (done.result == -ECANCELED && connection->paused) return Wait(tag, *connection);
+  if (connection->zero_copy) return OnZeroCopyEnded(tag, *connection, done.result);
+  OnCopyEnded(tag, *connection, done.result);
 }
 
-void StreamReceiver::Take(Connection& connection, const Completion& done) {
+void StreamReceiver::OnCopyEnded(OpTag tag, Connection& connection, int32_t result) {
+  if (result == -ENOBUFS) ++buffer_waits_;
+  if (result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN) {
+    return Wait(tag, connection);
+  }
+  Close(tag, connection, draining_ ? StreamEnd::kStopped : JudgeEnd(result));
+}
+
+void StreamReceiver::OnZeroCopyEnded(OpTag tag, Connection& connection, int32_t result) {
+  switch (zero_copy_->Judge(result)) {
+    case ZeroCopyReceiver::Verdict::kCopyInstead:
+      // Nothing is lost where the bytes are in the kernel's memory; where they are in a device's,
+      // the copying receive says -EFAULT, and the stream ends there with an error.
+      connection.zero_copy = false;
+      [[fallthrough]];
+    case ZeroCopyReceiver::Verdict::kWaits:
+      return Wait(tag, connection);
+    case ZeroCopyReceiver::Verdict::kEnded:
+      return Close(tag, connection, draining_ ? StreamEnd::kStopped : JudgeEnd(result));
+  }
+}
+
+void StreamReceiver::TakeZeroCopy(Connection& connection, const Completion& done) {
+  // The first line that handles a completion makes the lease.
+  RegionLease lease = zero_copy_->Lease(done);
+  Fragment fragment{connection.stream, connection.next, {}, {}};
+  zero_copy_->Place(done, fragment);
+  connection.next = connection.next + fragment.length;
+  sink_->OnFragment(fragment, std::move(lease));
+}
+
+void StreamReceiver::TakeCopied(Connection& connection, const Completion& done) {
   Provided& buffer = buffers_[done.buffer()];
   const ByteCount length{done.result > 0 ? static_cast<uint64_t>(done.result) : 0};
   // The first line that handles a completion makes the lease.
@@ -118,7 +159,8 @@ void StreamReceiver::Take(Connection& connection, const Completion& done) {
     --provided_;
   }
   if (length.value == 0) return;
-  const Fragment fragment{connection.stream, connection.next, at, length};
+  Fragment fragment{connection.stream, connection.next, at, length};
+  fragment.open_ended = true;
   connection.next = connection.next + length;
   sink_->OnFragment(fragment, std::move(lease));
 }
@@ -144,18 +186,22 @@ void StreamReceiver::ProvideChunks() {
   }
 }
 
-void StreamReceiver::OnTurn() {
+absl::Duration StreamReceiver::OnTurn(absl::Duration now) {
   ProvideChunks();
-  if (!sink_->Accepts()) return;
+  if (!sink_->Accepts()) return absl::InfiniteDuration();
+  // A waiting connection is in the table: only Abort() takes it out, and empties the lines.
+  const auto rearm = [this](OpTag tag) { Arm(tag, *connections_.Find(tag)); };
+  absl::Duration next = absl::InfiniteDuration();
+  if (zero_copy_) next = zero_copy_->OnTurn(now, rearm);
   // Few at a time: a thousand connections let loose on one free chunk would all but one be back
   // in the line.
   constexpr uint32_t kArmedPerChunk = 16;
   for (uint32_t left = provided_ * kArmedPerChunk; left > 0 && !waiting_.empty(); --left) {
     const OpTag tag = waiting_.front();
     waiting_.pop_front();
-    // A waiting connection is in the table: only Abort() takes it out, and empties the line.
-    Arm(tag, *connections_.Find(tag));
+    rearm(tag);
   }
+  return !waiting_.empty() && provided_ > 0 ? absl::ZeroDuration() : next;
 }
 
 void StreamReceiver::Drain() {
@@ -169,9 +215,10 @@ void StreamReceiver::Abort() {
   draining_ = true;
   aborting_ = true;
   waiting_.clear();
+  if (zero_copy_) zero_copy_->StopWaiting();
   connections_.ForEach([this](OpTag tag, Connection& connection) {
     if (connection.armed) {
-      ring_->Cancel(tag);
+      Cancel(tag, connection);
     } else {
       Close(tag, connection, StreamEnd::kStopped);
     }

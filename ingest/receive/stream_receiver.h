@@ -1,13 +1,16 @@
-// Receives TCP streams on any kernel from 6.12: one kernel copy, into chunks of the region.
+// Receives TCP streams: without a copy where the lane has a NIC queue, else with one.
 #ifndef INGEST_RECEIVE_STREAM_RECEIVER_H_
 #define INGEST_RECEIVE_STREAM_RECEIVER_H_
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "ingest/receive/lease_sink.h"
+#include "ingest/receive/zero_copy_receiver.h"
 #include "ingest/region/chunk_pool.h"
 #include "ingest/region/region.h"
 #include "ingest/ring/op_table.h"
@@ -21,12 +24,15 @@ struct StreamReceiverOptions {
   uint32_t connections_max = 16384;
   // Chunks in the kernel's hands at a time. Few of them stay in the processor's cache.
   uint32_t chunks_provided_max = 4;
+  // The lane's NIC queue; outlives the receiver. None: every connection is received by copying.
+  InterfaceQueue* queue = nullptr;
 };
 
-// One multishot receive for each connection, all of them into one incremental buffer ring: the
-// kernel packs what arrives, whichever connection it came on, back to back into 1 MiB chunks.
-// An idle connection costs a table slot and nothing else. When no chunk is free, receives end
-// with -ENOBUFS and wait their turn in a line; the peers' TCP windows close, nothing is lost.
+// One multishot receive for each connection. With a NIC queue by RECV_ZC (ZeroCopyReceiver), if
+// the queue carries the connection. Otherwise into one incremental buffer ring, on any kernel from
+// 6.12: the kernel packs what arrives, whichever connection it came on, back to back into 1 MiB
+// chunks. An idle connection costs a table slot and nothing else. When no chunk is free, receives
+// end with -ENOBUFS and wait their turn in a line; the peers' TCP windows close, nothing is lost.
 // Owned by a track, on its lane's thread; destroyed when idle().
 class StreamReceiver {
  public:
@@ -43,10 +49,13 @@ class StreamReceiver {
   // Takes over a connected socket and starts to receive. Not when full().
   void Add(int socket, StreamId stream);
   void OnReceive(const Completion& done);
-  // Once a turn: provides free chunks, then lets waiting connections receive again.
-  void OnTurn();
-  // True while a connection waits that OnTurn() could serve at once.
-  bool HasWork() const { return !waiting_.empty() && sink_->Accepts() && provided_ > 0; }
+  // Once a turn: provides free chunks, then lets waiting connections receive again. Returns when
+  // to come again at the latest.
+  absl::Duration OnTurn(absl::Duration now);
+  // Receiving goes on only when leases come back: what is held should be written at once.
+  bool WantsLeases() const {
+    return zero_copy_ && (zero_copy_->starved() || zero_copy_->pressed());
+  }
 
   // Receives what the kernel has, then ends every stream as kStopped.
   void Drain();
@@ -55,15 +64,19 @@ class StreamReceiver {
 
   uint32_t open_streams() const { return connections_.size(); }
   uint64_t buffer_waits() const { return buffer_waits_; }
+  ZeroCopyCounters zero_copy() const {
+    return zero_copy_ ? zero_copy_->counters() : ZeroCopyCounters{};
+  }
   bool idle() const { return connections_.size() == 0; }
 
  private:
   struct Connection {
     int socket;
     StreamId stream;
-    StreamOffset next;    // of the next byte that arrives
-    bool armed = false;   // a receive is in the kernel
-    bool paused = false;  // it was cancelled because the sink had enough
+    StreamOffset next;       // of the next byte that arrives
+    bool zero_copy = false;  // received by RECV_ZC
+    bool armed = false;      // a receive is in the kernel
+    bool paused = false;     // it was cancelled because the sink had enough
   };
   // A chunk in the kernel's hands.
   struct Provided {
@@ -72,8 +85,12 @@ class StreamReceiver {
   };
 
   void Arm(OpTag tag, Connection& connection);
-  void Take(Connection& connection, const Completion& done);
-  void Wait(OpTag tag) { waiting_.push_back(tag); }
+  void TakeCopied(Connection& connection, const Completion& done);
+  void TakeZeroCopy(Connection& connection, const Completion& done);
+  void OnCopyEnded(OpTag tag, Connection& connection, int32_t result);
+  void OnZeroCopyEnded(OpTag tag, Connection& connection, int32_t result);
+  void Wait(OpTag tag, const Connection& connection);
+  void Cancel(OpTag tag, const Connection& connection);
   void Close(OpTag tag, Connection& connection, StreamEnd how);
   void ProvideChunks();
 
@@ -82,11 +99,12 @@ class StreamReceiver {
   ChunkPool* chunks_;
   LeaseSink* sink_;
   const StreamReceiverOptions options_;
+  std::optional<ZeroCopyReceiver> zero_copy_;
   OpTable<Connection> connections_;
   std::vector<Provided> buffers_;       // by buffer id
   std::vector<uint16_t> free_buffers_;  // ids
   uint32_t provided_ = 0;
-  std::deque<OpTag> waiting_;  // connections that want to receive and may not yet, in order
+  std::deque<OpTag> waiting_;  // for a chunk, in order; for pages they wait in zero_copy_
   uint64_t buffer_waits_ = 0;
   bool group_is_open_ = false;
   bool draining_ = false;

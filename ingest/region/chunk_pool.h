@@ -38,9 +38,10 @@ class ChunkPool final : public LeaseHome {
     ++references_[chunk];
     return {*this, chunk};
   }
-  void Return(uint32_t chunk) override {
-    SLUICE_CHECK(references_.at(chunk) > 0);
-    if (--references_[chunk] == 0) free_.push_back(chunk);
+  void Return(uint32_t chunk, uint32_t references = 1) override {
+    SLUICE_CHECK(references_.at(chunk) >= references && references > 0);
+    references_[chunk] -= references;
+    if (references_[chunk] == 0) free_.push_back(chunk);
   }
 
   RegionOffset Begin(uint32_t chunk) const { return begin_ + chunk_ * chunk; }

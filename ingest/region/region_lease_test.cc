@@ -17,7 +17,9 @@ static_assert(std::is_nothrow_move_assignable_v<RegionLease>);
 
 class CountingHome final : public LeaseHome {
  public:
-  void Return(uint32_t buffer) override { ++returned[buffer]; }
+  void Return(uint32_t buffer, uint32_t references) override {
+    returned[buffer] += static_cast<int>(references);
+  }
   std::map<uint32_t, int> returned;
 };
 
@@ -116,6 +118,23 @@ TEST(RegionLeaseTest, SharesABufferOnlyWithTheSameOneAtTheSameHome) {
   EXPECT_TRUE(lease.SharesBufferWith(same));
   EXPECT_FALSE(lease.SharesBufferWith(other));
   EXPECT_FALSE(lease.SharesBufferWith(elsewhere));
+}
+
+TEST(RegionLeaseTest, WhatWasAbsorbedGoesHomeWithTheOther) {
+  CountingHome home;
+  {
+    RegionLease lease(home, 1);
+    {
+      RegionLease same(home, 1);
+      RegionLease other(home, 2);
+      EXPECT_TRUE(lease.Absorb(same));
+      EXPECT_FALSE(lease.Absorb(other));
+    }
+    EXPECT_EQ(home.returned, (Counts{{2, 1}}));
+    RegionLease moved(std::move(lease));
+    EXPECT_EQ(home.returned, (Counts{{2, 1}}));
+  }
+  EXPECT_EQ(home.returned, (Counts{{1, 2}, {2, 1}}));
 }
 
 }  // namespace

@@ -6,7 +6,16 @@
 
 namespace sluice {
 
-enum class OpKind : uint8_t { kNone, kAccept, kConnect, kReceive, kWrite, kSync };
+enum class OpKind : uint8_t {
+  kNone,
+  kAccept,
+  kConnect,
+  kReceive,
+  kReceiveZeroCopy,
+  kWrite,
+  kSync,
+  kQueueEvent
+};
 
 //   bits 63..56 kind   55..48 track   47..24 generation   23..0 slot
 struct OpTag {

@@ -108,12 +108,22 @@ void SimRing::Connect(OpTag tag, int socket, const SocketAddress&) {
   pending_connects_.push_back({tag, socket});
 }
 
-void SimRing::ReceiveMultishot(OpTag tag, int socket, BufferGroup group) {
+void SimRing::Arm(OpTag tag, int socket, BufferGroup group, bool zero_copy) {
   Socket& on = sockets_.at(socket);
   if (on.armed) Violation("two receives on one socket");
   on.armed = true;
   on.tag = tag;
   on.group = group;
+  on.zero_copy = zero_copy;
+}
+
+void SimRing::ReceiveMultishot(OpTag tag, int socket, BufferGroup group) {
+  Arm(tag, socket, group, false);
+}
+
+void SimRing::ReceiveZeroCopy(OpTag tag, int socket) {
+  SLUICE_CHECK(area_ != nullptr);
+  Arm(tag, socket, 0, true);
 }
 
 void SimRing::Cancel(OpTag target) {
@@ -124,9 +134,11 @@ void SimRing::Cancel(OpTag target) {
     }
   }
   for (auto& [fd, socket] : sockets_) {
-    if (socket.armed && socket.tag == target) {
-      socket.armed = false;
-      Complete(target, -ECANCELED);
+    if (!socket.armed || socket.tag != target) continue;
+    if (socket.zero_copy) {
+      pending_cancels_.push_back(fd);
+    } else {
+      End(socket, -ECANCELED);
     }
   }
   for (auto at = pending_connects_.begin(); at != pending_connects_.end(); ++at) {
@@ -158,7 +170,15 @@ void SimRing::CloseSocket(int socket) {
   const auto found = sockets_.find(socket);
   SLUICE_CHECK(found != sockets_.end());
   if (found->second.armed) Violation("a socket was closed under a receive");
-  if (found->second.peer != 0) peers_.at(found->second.peer).gone = true;
+  std::erase(pending_cancels_, socket);
+  if (found->second.peer != 0) {
+    Peer& peer = peers_.at(found->second.peer);
+    peer.gone = true;
+    for (const Packet& packet : peer.packets) {
+      if (packet.lies == Packet::Lies::kPlaced) area_->Drop(packet.place);
+    }
+    peer.packets.clear();
+  }
   sockets_.erase(found);
 }
 
@@ -189,13 +209,54 @@ void SimRing::ProvideBuffer(BufferGroup group, uint16_t id, std::span<std::byte>
 
 void SimRing::CloseBufferGroup(BufferGroup group) { groups_.erase(group); }
 
+absl::StatusOr<RefillRing> SimRing::OpenInterfaceQueue(const InterfaceQueueOptions& options) {
+  SLUICE_CHECK(area_ == nullptr);
+  if (!queue_.refusal.ok()) return queue_.refusal;
+  if (options.interface.empty() && !queue_.can_flush) {
+    return absl::FailedPreconditionError("this kernel has no device-less queues");
+  }
+  event_tag_ = options.event_tag;
+  area_ = std::make_unique<SimArea>(
+      options, queue_,
+      SimArea::Hooks{
+          .roll = [this](uint64_t below) { return Roll(below); },
+          .violation = [this](std::string what) { Violation(std::move(what)); },
+          .is_being_written =
+              [this](std::span<const std::byte> memory) { return IsBeingWritten(memory); },
+      });
+  return area_->refill_ring();
+}
+
+void SimRing::FlushRefill() {
+  SLUICE_CHECK(area_ != nullptr);
+  if (!queue_.can_flush) return Violation("a flush, which this kernel does not know");
+  area_->TakeRefill(UINT32_MAX);
+}
+
+void SimRing::ArmEvent(zcrx::Event type) { area_->Arm(type); }
+
+uint32_t SimRing::IncomingNapi(int socket) {
+  const int peer = sockets_.at(socket).peer;
+  return peer == 0 ? 0 : peers_.at(peer).route.napi;
+}
+
+void SimRing::SendEvent(zcrx::Event type) {
+  if (area_->Fire(type)) Complete(event_tag_, static_cast<int32_t>(type));
+}
+
 absl::Status SimRing::RegisterMemory(std::span<std::byte>) { return absl::OkStatus(); }
 
 void SimRing::Write(OpTag tag, int file, FileOffset at, std::span<const iovec> ranges) {
-  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}};
+  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}, {}};
   for (const iovec& range : write.ranges) {
+    const std::span memory(static_cast<const std::byte*>(range.iov_base), range.iov_len);
+    if (const std::string fixed = area_ == nullptr ? "" : area_->Fixed(memory); !fixed.empty()) {
+      write.fixed.resize(write.content.size(), '1');
+      write.fixed += fixed;
+    }
     write.content.append(static_cast<const char*>(range.iov_base), range.iov_len);
   }
+  if (!write.fixed.empty()) write.fixed.resize(write.content.size(), '1');
   CheckWrite(write);
   pending_writes_.push_back(std::move(write));
 }
@@ -225,6 +286,27 @@ void SimRing::CheckWrite(const PendingWrite& write) {
   }
 }
 
+void SimRing::CheckUnchanged(const PendingWrite& write, const std::string& now) {
+  bool changed = false;
+  if (write.fixed.empty()) changed = now != write.content;
+  for (size_t i = 0; i < write.fixed.size() && !changed; ++i) {
+    changed = write.fixed[i] == '1' && now[i] != write.content[i];
+  }
+  if (changed) Violation("memory changed while it was being written");
+}
+
+bool SimRing::IsBeingWritten(std::span<const std::byte> memory) const {
+  for (const PendingWrite& write : pending_writes_) {
+    for (const iovec& range : write.ranges) {
+      const auto* const begin = static_cast<const std::byte*>(range.iov_base);
+      if (begin < memory.data() + memory.size() && memory.data() < begin + range.iov_len) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 void SimRing::SyncData(OpTag tag, int file) {
   SLUICE_CHECK(files_.contains(file));
   pending_syncs_.push_back({tag, file, writes_done_});
@@ -234,6 +316,7 @@ void SimRing::SyncData(OpTag tag, int file) {
 
 void SimRing::SubmitAndWait(absl::Duration timeout) {
   const absl::Duration end = now_ + timeout;
+  CancelReceives();
   // How much happens before the lane looks is chance too.
   uint64_t wanted = 1 + Roll(8);
   while (wanted > 0) {
@@ -259,6 +342,7 @@ void SimRing::SubmitAndWait(absl::Duration timeout) {
 
 std::span<const Completion> SimRing::Harvest() {
   harvest_ = std::exchange(ready_, {});
+  area_completions_ready_ = 0;
   return harvest_;
 }
 
@@ -276,9 +360,10 @@ void SimRing::RunTimers() {
 
 bool SimRing::Step() {
   using Kind = bool (SimRing::*)();
-  Kind kinds[] = {&SimRing::Arrive,       &SimRing::ServeAccept, &SimRing::ServeReceive,
-                  &SimRing::ServeConnect, &SimRing::ServeWrite,  &SimRing::ServeSync};
-  std::shuffle(std::begin(kinds), std::end(kinds), dice_);
+  std::vector<Kind> kinds = {&SimRing::Arrive,       &SimRing::ServeAccept, &SimRing::ServeReceive,
+                             &SimRing::ServeConnect, &SimRing::ServeWrite,  &SimRing::ServeSync};
+  if (area_ != nullptr && area_->has_device()) kinds.push_back(&SimRing::ServeRefill);
+  std::shuffle(kinds.begin(), kinds.end(), dice_);
   for (const Kind kind : kinds) {
     if ((this->*kind)()) return true;
   }
@@ -290,7 +375,7 @@ bool SimRing::Arrive() {
   for (auto& [fd, socket] : sockets_) {
     if (socket.peer == 0) continue;
     Peer& peer = peers_.at(socket.peer);
-    if (!peer.shut_down && peer.arrived < peer.bytes.size() &&
+    if (!peer.shut_down && peer.arrived < peer.bytes.size() && peer.sends_again_at <= now_ &&
         peer.arrived - peer.delivered < kSocketBuffer) {
       can.push_back(&peer);
     }
@@ -299,9 +384,71 @@ bool SimRing::Arrive() {
   Peer& peer = *can[Roll(can.size())];
   const uint64_t room =
       std::min(peer.bytes.size() - peer.arrived, kSocketBuffer - (peer.arrived - peer.delivered));
-  const uint64_t piece = OneIn(4) ? 1 + Roll(16) : 1 + Roll(kSocketBuffer);
-  peer.arrived += std::min(room, piece);
+  uint64_t piece = OneIn(4) ? 1 + Roll(16) : 1 + Roll(kSocketBuffer);
+  if (queue_.packet_bytes != 0) piece = kSocketBuffer;
+  if (area_ == nullptr) {
+    peer.arrived += std::min(room, piece);
+    return true;
+  }
+  if (peer.route.foreign_from == UINT64_MAX && OneIn(faults_.foreign)) {
+    peer.route.foreign_from = peer.arrived;
+    peer.route.foreign_is_readable = OneIn(faults_.foreign_readable);
+  }
+  if (area_->has_device()) {
+    ArriveThroughDevice(peer, std::min(room, piece));
+  } else {
+    peer.arrived += std::min(room, piece);
+  }
   return true;
+}
+
+void SimRing::ArriveThroughDevice(Peer& peer, uint64_t piece) {
+  while (piece > 0) {
+    bool dropped = false;
+    const Packet packet = NextPacket(peer, piece, &dropped);
+    if (dropped) {
+      SendEvent(zcrx::Event::kAllocationFailed);
+      const absl::Duration pause = absl::Microseconds(200 + Roll(5000));
+      peer.sends_again_at = now_ + pause;
+      return After(pause, [] {});  // so that time stops there
+    }
+    peer.packets.push_back(packet);
+    peer.arrived += packet.length;
+    piece -= packet.length;
+  }
+}
+
+SimRing::Packet SimRing::NextPacket(const Peer& peer, uint64_t most, bool* dropped) {
+  Packet packet{Packet::Lies::kInKernelPages, peer.arrived, most, {}};
+  if (peer.arrived >= peer.route.foreign_from) return packet;
+  most = std::min(most, peer.route.foreign_from - peer.arrived);
+  if (OneIn(faults_.linear)) {
+    packet.lies = Packet::Lies::kLinear;
+    packet.length = std::min(most, 1 + Roll(256));
+    return packet;
+  }
+  if (!peer.route.steered || !peer.route.plain_tcp || OneIn(faults_.not_placed)) {
+    packet.length = std::min<uint64_t>(most, 1 + Roll(2 * SimArea::kPage));
+    return packet;
+  }
+  const uint64_t lengths[] = {1448, SimArea::kPage, 1 + Roll(64), 1 + Roll(SimArea::kPage)};
+  packet.length = queue_.packet_bytes != 0 ? queue_.packet_bytes : lengths[Roll(4)];
+  packet.length = std::min(most, packet.length);
+  const std::string_view bytes(peer.bytes.data() + peer.arrived, packet.length);
+  const auto place = OneIn(faults_.no_page)     ? std::nullopt
+                     : queue_.packet_bytes != 0 ? area_->PlaceInOrder(bytes)
+                                                : area_->PlaceByDevice(bytes);
+  *dropped = !place;
+  if (*dropped) return packet;
+  packet.lies = Packet::Lies::kPlaced;
+  packet.place = *place;
+  packet.length = place->length;
+  return packet;
+}
+
+bool SimRing::ServeRefill() {
+  // Not at once, so that the ring is also seen full.
+  return Roll(4) == 0 && area_->TakeRefill(static_cast<uint32_t>(1 + Roll(64))) > 0;
 }
 
 bool SimRing::ServeAccept() {
@@ -323,35 +470,81 @@ bool SimRing::ServeAccept() {
   return false;
 }
 
+bool SimRing::CanReceive(const Socket& socket) const {
+  if (!socket.armed) return false;
+  const Peer& peer = peers_.at(socket.peer);
+  const bool all_sent = peer.delivered == peer.bytes.size() && peer.end != PeerEnd::kStay;
+  const bool refused = socket.zero_copy && !peer.route.plain_tcp;
+  return peer.arrived > peer.delivered || all_sent || peer.shut_down || refused;
+}
+
 bool SimRing::ServeReceive() {
   std::vector<int> can;
-  for (auto& [fd, socket] : sockets_) {
-    if (!socket.armed) continue;
-    const Peer& peer = peers_.at(socket.peer);
-    const bool all_sent = peer.delivered == peer.bytes.size() && peer.end != PeerEnd::kStay;
-    if (peer.arrived > peer.delivered || all_sent || peer.shut_down) can.push_back(fd);
+  for (const auto& [fd, socket] : sockets_) {
+    if (CanReceive(socket)) can.push_back(fd);
   }
   if (can.empty()) return false;
-  Socket& socket = sockets_.at(can[Roll(can.size())]);
-  Peer& peer = peers_.at(socket.peer);
+  Receive(sockets_.at(can[Roll(can.size())]));
+  return true;
+}
 
-  const uint64_t available = peer.arrived - peer.delivered;
-  if (available == 0) {
-    socket.armed = false;
+void SimRing::Receive(Socket& socket) {
+  Peer& peer = peers_.at(socket.peer);
+  if (socket.zero_copy && !peer.route.plain_tcp) {
+    End(socket, -EPROTONOSUPPORT);
+  } else if (peer.arrived == peer.delivered) {
     const bool reset = peer.end == PeerEnd::kReset && peer.delivered == peer.bytes.size();
-    Complete(socket.tag, reset ? -ECONNRESET : 0);
-    return true;
+    End(socket, reset ? -ECONNRESET : 0);
+  } else if (socket.zero_copy) {
+    ReceiveFromArea(socket, peer);
+  } else {
+    ReceiveCopying(socket, peer);
   }
-  Group& group = groups_.at(socket.group);
-  if (group.buffers.empty()) {
-    socket.armed = false;
-    Complete(socket.tag, -ENOBUFS);
-    return true;
+}
+
+// A cancellation is submitted with everything else: what has come meanwhile comes first.
+void SimRing::CancelReceives() {
+  for (const int fd : std::exchange(pending_cancels_, {})) {
+    Socket& socket = sockets_.at(fd);
+    if (CanReceive(socket) && Roll(2) == 0) Receive(socket);
+    if (socket.armed) End(socket, -ECANCELED);
   }
-  Group::Buffer& buffer = group.buffers.front();
-  const uint64_t length = std::min<uint64_t>(available, buffer.memory.size());
-  std::memcpy(buffer.memory.data(), peer.bytes.data() + peer.delivered, length);
+}
+
+void SimRing::End(Socket& socket, int32_t result) {
+  socket.armed = false;
+  Complete(socket.tag, result);
+}
+
+// How much of what has arrived is neither in a page of the area nor in another queue's memory.
+uint64_t SimRing::PlainlyReadable(const Peer& peer) const {
+  uint64_t end = peer.arrived;
+  if (!peer.route.foreign_is_readable) end = std::min(end, peer.route.foreign_from);
+  for (const Packet& packet : peer.packets) {
+    if (packet.lies == Packet::Lies::kPlaced) end = std::min(end, packet.begin);
+  }
+  return end - std::min(end, peer.delivered);
+}
+
+// The next bytes have been handed over, not from beyond a packet that was placed.
+void SimRing::Consume(Peer& peer, uint64_t length) {
   peer.delivered += length;
+  while (!peer.packets.empty() &&
+         peer.packets.front().begin + peer.packets.front().length <= peer.delivered) {
+    peer.packets.pop_front();
+  }
+}
+
+void SimRing::ReceiveCopying(Socket& socket, Peer& peer) {
+  Group& group = groups_.at(socket.group);
+  if (group.buffers.empty()) return End(socket, -ENOBUFS);
+  const uint64_t available = PlainlyReadable(peer);
+  if (available == 0) return End(socket, -EFAULT);
+  Group::Buffer& buffer = group.buffers.front();
+  uint64_t length = std::min<uint64_t>(available, buffer.memory.size());
+  if (queue_.packet_bytes != 0) length = std::min<uint64_t>(length, queue_.packet_bytes);
+  std::memcpy(buffer.memory.data(), peer.bytes.data() + peer.delivered, length);
+  Consume(peer, length);
   uint32_t flags = Completion::kHasBuffer | static_cast<uint32_t>(buffer.id)
                                                 << Completion::kBufferShift;
   buffer.memory = buffer.memory.subspan(length);
@@ -363,7 +556,57 @@ bool SimRing::ServeReceive() {
   socket.armed = !OneIn(faults_.end_of_multishot);
   if (socket.armed) flags |= Completion::kMore;
   Complete(socket.tag, static_cast<int32_t>(length), flags);
-  return true;
+}
+
+void SimRing::ReceiveFromArea(Socket& socket, Peer& peer) {
+  for (uint64_t left = 1 + Roll(20); left > 0 && peer.arrived > peer.delivered; --left) {
+    if (const int error = DeliverFromArea(socket, peer); error != 0) return End(socket, -error);
+  }
+}
+
+int SimRing::DeliverFromArea(Socket& socket, Peer& peer) {
+  if (area_completions_ready_ >= queue_.completions_max || OneIn(faults_.queue_full)) {
+    return ENOSPC;
+  }
+  if (peer.delivered >= peer.route.foreign_from) return EFAULT;
+  std::optional<SimArea::Place> place;
+  if (!peer.packets.empty() && peer.packets.front().begin == peer.delivered &&
+      peer.packets.front().lies == Packet::Lies::kPlaced) {
+    place = peer.packets.front().place;
+  } else {
+    place = CopyIntoArea(peer);
+    if (!place) return ENOMEM;
+  }
+  Consume(peer, place->length);
+  ready_.push_back(
+      {socket.tag, static_cast<int32_t>(place->length), Completion::kMore, area_->Deliver(*place)});
+  ++area_completions_ready_;
+  return 0;
+}
+
+// Copies at most a page, and not beyond what lies together.
+std::optional<SimArea::Place> SimRing::CopyIntoArea(Peer& peer) {
+  uint64_t end = std::min(peer.arrived, peer.route.foreign_from);
+  bool counted = !area_->has_device();
+  if (!peer.packets.empty()) {
+    const Packet& next = peer.packets.front();
+    const bool is_inside = next.begin <= peer.delivered;
+    end = std::min(end, is_inside ? next.begin + next.length : next.begin);
+    counted = is_inside && next.lies == Packet::Lies::kInKernelPages;
+  }
+  uint64_t length = end - peer.delivered;
+  if (!area_->has_device()) {
+    const uint64_t lengths[] = {SimArea::kPage, SimArea::kPage, 1448, 1 + Roll(SimArea::kPage)};
+    length = std::min(length, lengths[Roll(4)]);
+  } else if (OneIn(faults_.no_page)) {
+    return std::nullopt;
+  }
+  const auto place = area_->Copy(std::string_view(peer.bytes).substr(peer.delivered, length));
+  if (place && counted) {
+    area_->CountCopy(place->length);
+    SendEvent(zcrx::Event::kCopied);
+  }
+  return place;
 }
 
 bool SimRing::ServeConnect() {
@@ -390,7 +633,7 @@ bool SimRing::ServeWrite() {
   for (const iovec& range : write.ranges) {
     now.append(static_cast<const char*>(range.iov_base), range.iov_len);
   }
-  if (now != write.content) Violation("memory changed while it was being written");
+  CheckUnchanged(write, now);
   if (OneIn(faults_.again)) {
     Complete(write.tag, Roll(2) == 0 ? -EAGAIN : -EINTR);
     return true;
@@ -400,7 +643,7 @@ bool SimRing::ServeWrite() {
     return true;
   }
   File& file = files_.at(write.file);
-  std::string put = write.content;
+  std::string put = std::move(now);
   int32_t result = static_cast<int32_t>(put.size());
   if (OneIn(faults_.write_error)) {
     result = Roll(2) == 0 ? -EIO : -ENOSPC;

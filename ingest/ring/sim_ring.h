@@ -8,12 +8,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ingest/ring/ring.h"
+#include "ingest/ring/sim_area.h"
 
 namespace sluice {
 
@@ -27,6 +29,23 @@ struct SimFaults {
   uint32_t sync_error = 0;        // a sync fails with -EIO
   uint32_t end_of_multishot = 0;  // a receive or accept completes without F_MORE
   uint32_t accept_error = 0;      // an accept ends with -EMFILE
+
+  // Of zero-copy receive.
+  uint32_t queue_full = 0;  // it ends with -ENOSPC though there is room
+  uint32_t no_page = 0;     // the device, or a copy in its place, finds none though there are some
+  uint32_t linear = 0;      // a packet lies with its header: copied, and counted nowhere
+  uint32_t not_placed = 0;  // ... in the kernel's own pages: copied, and counted
+  uint32_t foreign = 0;     // from here on a stream lies in another queue's memory
+  uint32_t foreign_readable = 0;  // ... from which a plain receive can copy
+};
+
+// How a peer's packets come.
+struct SimRoute {
+  uint32_t napi = 0;
+  bool steered = true;  // through the open queue, so that its device places them
+  bool plain_tcp = true;
+  uint64_t foreign_from = UINT64_MAX;  // in another queue's memory
+  bool foreign_is_readable = false;
 };
 
 // What the modelled device demands of a direct write. Violations are kept in violations().
@@ -45,6 +64,21 @@ struct SimDevice {
 // past a descriptor's life. At power loss (CrashImage) each 512-byte sector written since the
 // last finished sync is kept, dropped or torn, each by itself. A sync covers the writes that had
 // finished when it was submitted; what a failed one covered stays in doubt for ever.
+//
+// Zero-copy receive, once a queue is open (sim_area.h says what becomes of pages). Through a
+// device, what arrives is cut into packets of 1 to 4096 bytes. The device places them into pages
+// of the area, at any byte and next to those of other streams; some it does not place, and the
+// receive copies them; and it drops those for which it finds no page: they are sent again later.
+// Without a device everything is copied, in pieces of 1 to 4096 bytes, each to the start of a
+// page of its own. A receive brings up to twenty completions at a time, and ends with -ENOSPC
+// when too many wait for a harvest (or by chance), with -ENOMEM when a copy finds no page, with
+// -EFAULT at bytes in another queue's memory, and with -EPROTONOSUPPORT when the peer is no plain
+// TCP. Nothing of this loses bytes. A cancelled one may first bring what it has. A plain receive
+// ends with -EFAULT at what the device placed. The kernel takes entries of the refill ring at
+// random moments if it has a device, else only in FlushRefill(). What a write puts into the file is
+// what memory holds when it completes: of a page in the area only the fragments that the user held
+// when it was submitted must not have changed, because others may be placed around them. Without an
+// open queue no dice are rolled for any of this.
 class SimRing final : public Ring {
  public:
   explicit SimRing(uint64_t seed, SimFaults faults = {}, SimDevice device = {});
@@ -73,6 +107,11 @@ class SimRing final : public Ring {
   uint64_t writes() const { return writes_done_; }
   uint64_t Roll(uint64_t below) { return below == 0 ? 0 : dice_() % below; }
   SimFaults& faults() { return faults_; }
+  SimQueue& queue() { return queue_; }
+  SimRoute& route(int peer) { return peers_.at(peer).route; }
+  const SimArea* area() const { return area_.get(); }  // nullptr before a queue is open
+  // The kernel takes all of the refill ring, as it would some day.
+  void TakeRefill() { area_->TakeRefill(UINT32_MAX); }
 
   // -- Ring
   absl::Duration Monotonic() const override { return now_; }
@@ -80,6 +119,7 @@ class SimRing final : public Ring {
   void AcceptMultishot(OpTag tag, int listener) override;
   void Connect(OpTag tag, int socket, const SocketAddress& to) override;
   void ReceiveMultishot(OpTag tag, int socket, BufferGroup group) override;
+  void ReceiveZeroCopy(OpTag tag, int socket) override;
   void Cancel(OpTag target) override;
   absl::StatusOr<int> OpenSocket(const SocketAddress& towards) override;
   SocketAddress PeerAddress(int socket) override;
@@ -89,6 +129,10 @@ class SimRing final : public Ring {
   absl::Status OpenBufferGroup(BufferGroup group, uint32_t entries) override;
   void ProvideBuffer(BufferGroup group, uint16_t id, std::span<std::byte> memory) override;
   void CloseBufferGroup(BufferGroup group) override;
+  absl::StatusOr<RefillRing> OpenInterfaceQueue(const InterfaceQueueOptions& options) override;
+  void FlushRefill() override;
+  void ArmEvent(zcrx::Event type) override;
+  uint32_t IncomingNapi(int socket) override;
   absl::Status RegisterMemory(std::span<std::byte> memory) override;
   void Write(OpTag tag, int file, FileOffset at, std::span<const iovec> ranges) override;
   void SyncData(OpTag tag, int file) override;
@@ -99,6 +143,13 @@ class SimRing final : public Ring {
  private:
   static constexpr uint64_t kSocketBuffer = 64 << 10;
 
+  // What has come through a device, and waits in the socket.
+  struct Packet {
+    enum class Lies { kPlaced, kLinear, kInKernelPages } lies;
+    uint64_t begin;
+    uint64_t length;
+    SimArea::Place place;  // if kPlaced
+  };
   struct Peer {
     std::string bytes;
     PeerEnd end = PeerEnd::kClose;
@@ -106,6 +157,9 @@ class SimRing final : public Ring {
     uint64_t delivered = 0;  // received
     bool shut_down = false;  // nothing more arrives
     bool gone = false;
+    SimRoute route = {};
+    std::deque<Packet> packets = {};  // in order; what is in none lies in the kernel's own memory
+    absl::Duration sends_again_at = {};  // what was dropped
   };
   struct Listener {
     std::deque<int> backlog;  // peers
@@ -117,6 +171,7 @@ class SimRing final : public Ring {
     bool armed = false;
     OpTag tag;
     BufferGroup group = 0;
+    bool zero_copy = false;
   };
   struct Group {
     struct Buffer {
@@ -143,6 +198,7 @@ class SimRing final : public Ring {
     uint64_t at;
     std::vector<iovec> ranges;
     std::string content;
+    std::string fixed;  // '1' for each byte that must not change; empty: none may
   };
   struct PendingSync {
     OpTag tag;
@@ -164,11 +220,30 @@ class SimRing final : public Ring {
   }
   void Violation(std::string what) { violations_.push_back(std::move(what)); }
   void CheckWrite(const PendingWrite& write);
+  void CheckUnchanged(const PendingWrite& write, const std::string& now);
+  bool IsBeingWritten(std::span<const std::byte> memory) const;
+  void Arm(OpTag tag, int socket, BufferGroup group, bool zero_copy);
+  void End(Socket& socket, int32_t result);
+  void SendEvent(zcrx::Event type);
+  // Brings `piece` more bytes in, as packets.
+  void ArriveThroughDevice(Peer& peer, uint64_t piece);
+  Packet NextPacket(const Peer& peer, uint64_t most, bool* dropped);
+  uint64_t PlainlyReadable(const Peer& peer) const;
+  void Consume(Peer& peer, uint64_t length);
+  bool CanReceive(const Socket& socket) const;
+  void Receive(Socket& socket);
+  void CancelReceives();
+  void ReceiveCopying(Socket& socket, Peer& peer);
+  void ReceiveFromArea(Socket& socket, Peer& peer);
+  // 0, or why the receive ends.
+  int DeliverFromArea(Socket& socket, Peer& peer);
+  std::optional<SimArea::Place> CopyIntoArea(Peer& peer);
   // Each does one thing that can happen, if there is one; false otherwise.
   bool Step();
   bool Arrive();
   bool ServeAccept();
   bool ServeReceive();
+  bool ServeRefill();
   bool ServeConnect();
   bool ServeWrite();
   bool ServeSync();
@@ -190,11 +265,16 @@ class SimRing final : public Ring {
   std::vector<PendingWrite> pending_writes_;
   std::vector<PendingSync> pending_syncs_;
   std::vector<PendingConnect> pending_connects_;
+  std::vector<int> pending_cancels_;  // of zero-copy receives: sockets
   std::vector<Timer> timers_;
   std::vector<Completion> ready_;
   std::vector<Completion> harvest_;
   std::vector<std::string> violations_;
   uint64_t writes_done_ = 0;
+  SimQueue queue_;
+  std::unique_ptr<SimArea> area_;
+  OpTag event_tag_;
+  uint32_t area_completions_ready_ = 0;  // data, not harvested
 };
 
 }  // namespace sluice

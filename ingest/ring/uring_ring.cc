@@ -1,7 +1,9 @@
 #include "ingest/ring/uring_ring.h"
 
 #include <liburing.h>
+#include <net/if.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -16,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ingest/check.h"
+#include "ingest/ring/why_no_queue.h"
 
 namespace sluice {
 namespace {
@@ -24,6 +27,8 @@ static_assert(Completion::kHasBuffer == IORING_CQE_F_BUFFER);
 static_assert(Completion::kMore == IORING_CQE_F_MORE);
 static_assert(Completion::kBufferMore == IORING_CQE_F_BUF_MORE);
 static_assert(Completion::kBufferShift == IORING_CQE_BUFFER_SHIFT);
+static_assert(zcrx::kOpReceive == IORING_OP_RECV_ZC);
+static_assert(sizeof(zcrx::QueueRegistration) == sizeof(io_uring_zcrx_ifq_reg));
 
 // Completions of operations that nobody waits for: cancellations, wake-ups.
 constexpr OpTag kUnobserved{};
@@ -69,6 +74,7 @@ class UringRing final : public Ring {
       io_uring_free_buf_ring(&ring_, buffers.ring, buffers.entries, group);
     }
     if (ring_is_open_) io_uring_queue_exit(&ring_);
+    if (refill_memory_ != nullptr) munmap(refill_memory_, refill_bytes_);
     if (wake_fd_ >= 0) close(wake_fd_);
   }
 
@@ -76,6 +82,7 @@ class UringRing final : public Ring {
     io_uring_params params = {};
     params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
                    IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+    if (options.zero_copy) params.flags |= IORING_SETUP_CQE32;
     params.cq_entries = options.completion_entries;
     int result = io_uring_queue_init_params(options.submission_entries, &ring_, &params);
     if (result < 0) return WhyNoRing(-result);
@@ -117,6 +124,13 @@ class UringRing final : public Ring {
     io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = group;
+  }
+
+  void ReceiveZeroCopy(OpTag tag, int socket) override {
+    io_uring_sqe* sqe = Next(tag);
+    io_uring_prep_rw(IORING_OP_RECV_ZC, sqe, socket, nullptr, 0, 0);
+    sqe->ioprio = IORING_RECV_MULTISHOT;
+    sqe->zcrx_ifq_idx = queue_id_;
   }
 
   void Cancel(OpTag target) override {
@@ -163,6 +177,91 @@ class UringRing final : public Ring {
     SLUICE_CHECK(found != groups_.end());
     io_uring_free_buf_ring(&ring_, found->second.ring, found->second.entries, group);
     groups_.erase(found);
+  }
+
+  absl::StatusOr<RefillRing> OpenInterfaceQueue(const InterfaceQueueOptions& options) override {
+    SLUICE_CHECK(refill_memory_ == nullptr && (ring_.flags & IORING_SETUP_CQE32) != 0);
+    zcrx::QueueRegistration queue = {};
+    if (options.interface.empty()) {
+      queue.flags = zcrx::kQueueDeviceLess;
+    } else {
+      queue.interface_index = if_nametoindex(options.interface.c_str());
+      if (queue.interface_index == 0) return WhyNoInterfaceQueue(ENODEV, options);
+      queue.receive_queue = options.queue;
+    }
+    queue.refill_entries = options.refill_entries;
+
+    const zcrx::QueryAnswer known = QueryZeroCopyReceive();
+    zcrx::AreaRegistration area = {};
+    area.address = reinterpret_cast<uintptr_t>(options.area.data());
+    area.bytes = options.area.size();
+    queue.area = reinterpret_cast<uintptr_t>(&area);
+
+    // A head, the entries, and statistics behind them. The head is 128 bytes long at most.
+    constexpr uint64_t kPage = 4096;
+    const uint64_t statistics_at =
+        kPage + uint64_t{options.refill_entries} * sizeof(zcrx::RefillEntry);
+    refill_bytes_ = statistics_at + kPage;
+    void* const memory = mmap(nullptr, refill_bytes_, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED) return absl::ErrnoToStatus(errno, "map the refill ring");
+    refill_memory_ = static_cast<std::byte*>(memory);
+    zcrx::RegionDescription region = {};
+    region.user_address = reinterpret_cast<uintptr_t>(memory);
+    region.bytes = refill_bytes_;
+    region.flags = zcrx::kRegionIsUserMemory;
+    queue.region = reinterpret_cast<uintptr_t>(&region);
+
+    zcrx::EventDescription events = {};
+    events.user_data = options.event_tag.Pack();
+    events.types = (1u << zcrx::kEventCount) - 1;
+    events.flags = zcrx::kEventsWithStatistics;
+    events.statistics_offset = statistics_at;
+    has_events_ = (known.features & zcrx::kFeatureEvents) != 0;
+    if (has_events_) queue.events = reinterpret_cast<uintptr_t>(&events);
+
+    if (const int result = Register(zcrx::kRegisterQueue, &queue, 1); result != 0) {
+      munmap(refill_memory_, refill_bytes_);
+      refill_memory_ = nullptr;
+      return WhyNoInterfaceQueue(-result, options);
+    }
+    queue_id_ = queue.id;
+    const auto at = [this](uint64_t offset) { return refill_memory_ + offset; };
+    RefillRing ring;
+    ring.head = reinterpret_cast<std::atomic<uint32_t>*>(at(queue.offsets.head));
+    ring.tail = reinterpret_cast<std::atomic<uint32_t>*>(at(queue.offsets.tail));
+    ring.entries = reinterpret_cast<zcrx::RefillEntry*>(at(queue.offsets.entries));
+    ring.size = queue.refill_entries;
+    if (has_events_) {
+      ring.statistics = reinterpret_cast<const zcrx::Statistics*>(at(statistics_at));
+    }
+    ring.needs_flush = options.interface.empty();
+    ring.can_flush = known.control_operations > static_cast<uint32_t>(zcrx::Control::kFlush);
+    return ring;
+  }
+
+  void FlushRefill() override {
+    zcrx::ControlRequest request = {};
+    request.id = queue_id_;
+    request.operation = static_cast<uint32_t>(zcrx::Control::kFlush);
+    SLUICE_CHECK(Register(zcrx::kRegisterControl, &request, 0) == 0);
+  }
+
+  void ArmEvent(zcrx::Event type) override {
+    if (!has_events_) return;
+    zcrx::ControlRequest request = {};
+    request.id = queue_id_;
+    request.operation = static_cast<uint32_t>(zcrx::Control::kArmEvent);
+    request.event_type = static_cast<uint32_t>(type);
+    // Refused only where there is none to arm: then one less is counted.
+    Register(zcrx::kRegisterControl, &request, 0);
+  }
+
+  uint32_t IncomingNapi(int socket) override {
+    unsigned napi = 0;
+    socklen_t length = sizeof(napi);
+    if (getsockopt(socket, SOL_SOCKET, SO_INCOMING_NAPI_ID, &napi, &length) != 0) return 0;
+    return napi;
   }
 
   absl::Status RegisterMemory(std::span<std::byte> memory) override {
@@ -224,7 +323,10 @@ class UringRing final : public Ring {
       ++count;
       const OpTag tag = OpTag::Unpack(cqe->user_data);
       if (tag.kind != OpKind::kNone) {
-        completions_.push_back({tag, cqe->res, cqe->flags});
+        completions_.push_back({tag, cqe->res, cqe->flags, 0});
+        if (tag.kind == OpKind::kReceiveZeroCopy) {
+          completions_.back().area_offset = cqe->big_cqe[0];
+        }
       } else if (tag == kWakeTag) {
         woken = true;
       }
@@ -254,6 +356,24 @@ class UringRing final : public Ring {
     }
     sqe->user_data = tag.Pack();
     return sqe;
+  }
+
+  // 0, or a negated errno.
+  int Register(unsigned operation, const void* argument, unsigned count) {
+    const int result =
+        io_uring_register(static_cast<unsigned>(ring_.ring_fd), operation, argument, count);
+    return std::min(result, 0);
+  }
+
+  // All zero where the kernel does not know the question.
+  zcrx::QueryAnswer QueryZeroCopyReceive() {
+    zcrx::QueryAnswer answer = {};
+    zcrx::QueryHeader query = {};
+    query.data = reinterpret_cast<uintptr_t>(&answer);
+    query.operation = zcrx::kQueryZeroCopyReceive;
+    query.bytes = sizeof(answer);
+    if (Register(zcrx::kRegisterQuery, &query, 0) != 0 || query.result < 0) return {};
+    return answer;
   }
 
   void ArmWake() {
@@ -288,6 +408,10 @@ class UringRing final : public Ring {
   bool connect_pending_ = false;
   std::map<BufferGroup, Buffers> groups_;
   std::span<std::byte> registered_;
+  std::byte* refill_memory_ = nullptr;
+  size_t refill_bytes_ = 0;
+  uint32_t queue_id_ = 0;
+  bool has_events_ = false;
   std::vector<Completion> completions_;
 };
 

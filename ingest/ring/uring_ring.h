@@ -13,6 +13,8 @@ struct UringOptions {
   uint32_t submission_entries = 1024;
   // Receiving pauses when the completion queue is full; nothing is lost.
   uint32_t completion_entries = 16384;
+  // Completions of 32 bytes, which zero-copy receive needs (Linux 6.15).
+  bool zero_copy = false;
 };
 
 // Opens a ring with IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN for the calling thread.

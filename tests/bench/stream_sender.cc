@@ -1,5 +1,6 @@
 #include "tests/bench/stream_sender.h"
 
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,8 +14,10 @@
 
 namespace sluice {
 
-StreamSender::StreamSender(const StreamContent& content, Ending ending, std::vector<Stream> streams)
+StreamSender::StreamSender(const StreamContent& content, Pieces pieces, Ending ending,
+                           std::vector<Stream> streams)
     : content_(content),
+      pieces_(pieces),
       ending_(ending),
       streams_(std::move(streams)),
       epoll_(static_cast<int>(OrDie(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"))) {}
@@ -31,6 +34,8 @@ void StreamSender::Connect(const sockaddr_in& to) {
   for (Stream& stream : streams_) {
     stream.socket =
         static_cast<int>(OrDie(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+    const int apart = pieces_ == Pieces::kOdd ? 1 : 0;  // On the wire, too.
+    OrDie(setsockopt(stream.socket, IPPROTO_TCP, TCP_NODELAY, &apart, sizeof(apart)), "setsockopt");
     OrDie(connect(stream.socket, address, sizeof(to)), "connect");
     socklen_t length = sizeof(stream.local);
     OrDie(getsockname(stream.socket, reinterpret_cast<sockaddr*>(&stream.local), &length),
@@ -69,8 +74,13 @@ void StreamSender::Turn() {
   }
 }
 
+uint64_t StreamSender::NextPiece(const Stream& stream) {
+  const uint64_t left = stream.bytes - stream.sent;
+  return pieces_ == Pieces::kLarge ? left : std::min<uint64_t>(left, random_() % 65'536 | 1);
+}
+
 void StreamSender::Send(Stream& stream) {
-  const StreamPart part(content_, stream.number, stream.sent, stream.bytes - stream.sent);
+  const StreamPart part(content_, stream.number, stream.sent, NextPiece(stream));
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(part.vectors());
   message.msg_iovlen = part.count();

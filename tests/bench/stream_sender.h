@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <random>
 #include <vector>
 
 #include "tests/bench/stream_content.h"
@@ -28,10 +29,17 @@ struct Stream {
   int error = 0;  // What a stream that failed died of.
 };
 
+// What goes into one send.
+enum class Pieces {
+  kLarge,  // As much as the kernel takes.
+  kOdd,    // An odd number of bytes, up to 64 KiB.
+};
+
 // Sends streams as fast as their peer takes them, all from one thread.
 class StreamSender {
  public:
-  StreamSender(const StreamContent& content, Ending ending, std::vector<Stream> streams);
+  StreamSender(const StreamContent& content, Pieces pieces, Ending ending,
+               std::vector<Stream> streams);
   StreamSender(const StreamSender&) = delete;
   StreamSender& operator=(const StreamSender&) = delete;
   ~StreamSender();
@@ -45,13 +53,16 @@ class StreamSender {
 
  private:
   void Turn();
+  uint64_t NextPiece(const Stream& stream);
   void Send(Stream& stream);
   void FinishSending(Stream& stream);
   void AwaitPeer(Stream& stream);
   void End(Stream& stream, int error);
 
   const StreamContent& content_;
+  const Pieces pieces_;
   const Ending ending_;
+  std::mt19937_64 random_;
   std::vector<Stream> streams_;
   size_t sending_ = 0;
   size_t open_ = 0;

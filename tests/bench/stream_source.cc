@@ -4,7 +4,8 @@
 //   stream_source --cat 3 --bytes 512MiB                           print stream 3
 //   stream_source --check FILE --stream 3 --bytes 512MiB           compare a file with it
 //
-// The bytes of --to are the sum over all streams; the last one takes the remainder.
+// The bytes of --to are the sum over all streams; the last one takes the remainder. With
+// --odd no stream is longer than its share.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <random>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -35,13 +37,14 @@ namespace {
 
 constexpr char kUsage[] = R"(usage:
   stream_source --to IP:PORT --bytes SIZE [--streams N] [--threads N] [--seed N]
-                [--ending await|close|hold] [--list]
+                [--ending await|close|hold] [--odd] [--list]
   stream_source --cat STREAM --bytes SIZE [--seed N]
   stream_source --check FILE|- [--stream N] [--bytes SIZE] [--seed N]
 
   --bytes    of all streams together (--to) or of the one (--cat, --check)
   --ending   after the last byte: half-close and await the peer's close (await, the
              default), close, or hold the connection until the peer closes it
+  --odd      streams of odd lengths, up to a stream's share of --bytes, in pieces of odd sizes
   --list     name each stream in the result, with the address that it was sent from
   --stream   what the file should hold; default: the stream that its first bytes name
 )";
@@ -56,6 +59,7 @@ struct Options {
   uint64_t threads = 1;
   uint64_t seed = 1;
   Ending ending = Ending::kAwaitPeer;
+  bool odd = false;
   bool list = false;
 };
 
@@ -72,17 +76,13 @@ Ending ParseEnding(const char* text) {
 }
 
 Options ParseOptions(int argc, char** argv) {
-  static constexpr option kOptions[] = {{"to", required_argument, nullptr, 0},
-                                        {"check", required_argument, nullptr, 0},
-                                        {"cat", required_argument, nullptr, 0},
-                                        {"stream", required_argument, nullptr, 0},
-                                        {"bytes", required_argument, nullptr, 0},
-                                        {"streams", required_argument, nullptr, 0},
-                                        {"threads", required_argument, nullptr, 0},
-                                        {"seed", required_argument, nullptr, 0},
-                                        {"ending", required_argument, nullptr, 0},
-                                        {"list", no_argument, nullptr, 0},
-                                        {nullptr, 0, nullptr, 0}};
+  static constexpr option kOptions[] = {
+      {"to", required_argument, nullptr, 0},      {"check", required_argument, nullptr, 0},
+      {"cat", required_argument, nullptr, 0},     {"stream", required_argument, nullptr, 0},
+      {"bytes", required_argument, nullptr, 0},   {"streams", required_argument, nullptr, 0},
+      {"threads", required_argument, nullptr, 0}, {"seed", required_argument, nullptr, 0},
+      {"ending", required_argument, nullptr, 0},  {"odd", no_argument, nullptr, 0},
+      {"list", no_argument, nullptr, 0},          {nullptr, 0, nullptr, 0}};
   Options options;
   int index = 0;
   for (int flag; (flag = getopt_long(argc, argv, "", kOptions, &index)) != -1;) {
@@ -97,6 +97,7 @@ Options ParseOptions(int argc, char** argv) {
     if (name == "threads") options.threads = std::strtoull(optarg, nullptr, 10);
     if (name == "seed") options.seed = std::strtoull(optarg, nullptr, 10);
     if (name == "ending") options.ending = ParseEnding(optarg);
+    if (name == "odd") options.odd = true;
     if (name == "list") options.list = true;
   }
   const int modes = (options.to != nullptr) + (options.check != nullptr) + (options.cat >= 0);
@@ -160,18 +161,37 @@ int Report(const Options& options, std::vector<Stream> streams, double seconds) 
   return failed == 0 ? 0 : 1;
 }
 
+// Of all streams that --to sends.
+std::vector<uint64_t> Lengths(const Options& options) {
+  const uint64_t share = options.bytes / options.streams;
+  std::vector<uint64_t> lengths(options.streams, share);
+  if (!options.odd) {
+    lengths.back() += options.bytes % options.streams;
+    return lengths;
+  }
+  std::mt19937_64 random(options.seed);
+  // The first has its whole share; one in fifty is empty.
+  for (uint64_t i = 1; i < options.streams; ++i) {
+    const uint64_t most = std::max<uint64_t>(share >> (random() % 8), 1);
+    lengths[i] = i % 50 == 49 ? 0 : random() % most | 1;
+  }
+  return lengths;
+}
+
 int Send(const Options& options) {
   RaiseDescriptorLimit();
   const sockaddr_in to = ParseAddress(options.to);
   const StreamContent content(options.seed);
   std::vector<std::vector<Stream>> shares(options.threads);
-  const uint64_t each = options.bytes / options.streams;
+  const std::vector<uint64_t> lengths = Lengths(options);
   for (uint64_t i = 0; i < options.streams; ++i) {
-    const uint64_t rest = i + 1 < options.streams ? 0 : options.bytes % options.streams;
-    shares[i % options.threads].push_back({.number = i, .bytes = each + rest});
+    shares[i % options.threads].push_back({.number = i, .bytes = lengths[i]});
   }
+  const Pieces pieces = options.odd ? Pieces::kOdd : Pieces::kLarge;
   std::deque<StreamSender> senders;
-  for (auto& share : shares) senders.emplace_back(content, options.ending, std::move(share));
+  for (auto& share : shares) {
+    senders.emplace_back(content, pieces, options.ending, std::move(share));
+  }
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;

@@ -197,13 +197,26 @@ TEST_F(TextOutputTest, SaysWhatItRecorded) {
 }
 
 TEST_F(TextOutputTest, EveryCommandHelps) {
-  for (const Words& command :
-       {Words{}, Words{"record"}, Words{"serve"}, Words{"status"}, Words{"recordings"},
-        Words{"recordings", "list"}, Words{"recordings", "get"}, Words{"recordings", "create"},
-        Words{"recordings", "stop"}, Words{"recordings", "delete"}, Words{"streams"},
-        Words{"streams", "list"}, Words{"streams", "get"}, Words{"export"}, Words{"verify"},
-        Words{"archive"}, Words{"archive", "info"}, Words{"archive", "create"},
-        Words{"archive", "rebuild"}}) {
+  for (const Words& command : {Words{},
+                               Words{"record"},
+                               Words{"serve"},
+                               Words{"status"},
+                               Words{"recordings"},
+                               Words{"recordings", "list"},
+                               Words{"recordings", "get"},
+                               Words{"recordings", "create"},
+                               Words{"recordings", "stop"},
+                               Words{"recordings", "delete"},
+                               Words{"streams"},
+                               Words{"streams", "list"},
+                               Words{"streams", "get"},
+                               Words{"export"},
+                               Words{"verify"},
+                               Words{"archive"},
+                               Words{"archive", "info"},
+                               Words{"archive", "create"},
+                               Words{"archive", "rebuild"},
+                               Words{"doctor"}}) {
     Words words = command;
     words.push_back("--help");
     const Outcome outcome = RunSluice(words);

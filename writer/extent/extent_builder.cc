@@ -13,6 +13,8 @@ ExtentBuilder::ExtentBuilder(Region& region, ExtentSlab& slab, const ExtentBuild
     : region_(&region), slab_(&slab), options_(options), ledger_(options.ledger) {
   SLUICE_CHECK(options.align > 0 && kBlockBytes % options.align == 0);
   SLUICE_CHECK(HeaderBytes(0, options.entries_max) <= kExtentHeaderMax.value);
+  SLUICE_CHECK(options.pack_bytes + kBlockBytes <= slab.pack_bytes().value &&
+               options.pack_bytes % kBlockBytes == 0);
   fragments_.reserve(options.entries_max);
 }
 
@@ -20,18 +22,62 @@ bool ExtentBuilder::MustSealBeforeEvent() const {
   return fragments_.size() + events_.size() + 1 > options_.entries_max;
 }
 
-bool ExtentBuilder::MustSealBefore(const Fragment& fragment) const {
+ExtentBuilder::Placement ExtentBuilder::PlaceDirect(const Fragment& fragment) const {
+  const RegionOffset payload_end = fragment.at + fragment.length;
+  Placement place;
+  place.begin = {RoundDown(fragment.at.value, options_.align)};
+  place.end = {RoundUp(payload_end.value, options_.align)};
+  place.payload = fragment.at;
+  place.packed = false;
+  const Range* const last = ranges_.empty() ? nullptr : &ranges_.back();
+  place.extends =
+      last != nullptr && !last->packed && place.begin <= last->end && place.begin >= last->begin;
+  place.more = place.extends ? place.end.value - std::min(place.end, last->end).value
+                             : (place.end - place.begin).value;
+  // The block in which an open-ended range ends is copied only at the end of an extent.
+  place.fits =
+      place.extends || last == nullptr || !last->open_ended || last->payload_end == last->end;
+  return place;
+}
+
+ExtentBuilder::Placement ExtentBuilder::PlacePacked(const Fragment& fragment) const {
+  Placement place;
+  place.packed = true;
+  place.extends = !ranges_.empty() && ranges_.back().packed;
+  if (place.extends) {
+    place.begin = ranges_.back().begin;
+    place.payload = ranges_.back().payload_end;
+  } else {
+    const uint64_t used = packed_.empty() ? 0 : packed_.back().to + packed_.back().length;
+    place.begin = place.payload = {RoundUp(used, options_.align)};
+  }
+  place.end = {RoundUp((place.payload + fragment.length).value, options_.align)};
+  place.more = (place.end - (place.extends ? ranges_.back().end : place.begin)).value;
+  place.fits = place.end.value <= options_.pack_bytes && (place.extends || !IsOpenEnded());
+  return place;
+}
+
+const ExtentBuilder::Placement& ExtentBuilder::Place(const Fragment& fragment) {
+  if (next_at_ == fragment.at) return next_;
+  next_at_ = fragment.at;
+  next_ = PlaceDirect(fragment);
+  const uint64_t length = fragment.length.value;
+  if (next_.more * 100 > length * kAmplificationMaxPercent && !fragment.open_ended &&
+      RoundUp(length, options_.align) <= options_.pack_bytes) {
+    next_ = PlacePacked(fragment);
+  }
+  return next_;
+}
+
+bool ExtentBuilder::MustSealBefore(const Fragment& fragment) {
+  next_at_ = {UINT64_MAX};
   if (empty()) return false;
   // A fragment may need an event of its own.
   if (fragments_.size() + events_.size() + 2 > options_.entries_max) return true;
-  const uint64_t begin = RoundDown(fragment.at.value, options_.align);
-  const uint64_t end = RoundUp((fragment.at + fragment.length).value, options_.align);
-  const bool merges =
-      !ranges_.empty() && begin <= ranges_.back().end.value && begin >= ranges_.back().begin.value;
-  const uint64_t more = merges ? end - std::min(end, ranges_.back().end.value) : end - begin;
-  if (!merges && ranges_.size() == options_.ranges_max) return true;
+  const Placement& place = Place(fragment);
+  if (!place.fits || (!place.extends && ranges_.size() == options_.ranges_max)) return true;
   const uint64_t header = HeaderBytes(fragments_.size() + 1, events_.size() + 1);
-  return RoundUp(header + range_bytes_ + more, kBlockBytes) > options_.extent_bytes_max;
+  return RoundUp(header + range_bytes_ + place.more, kBlockBytes) > options_.extent_bytes_max;
 }
 
 void ExtentBuilder::Touch(UnixNanos now) {
@@ -40,6 +86,9 @@ void ExtentBuilder::Touch(UnixNanos now) {
 }
 
 void ExtentBuilder::Introduce(StreamId id, StreamOffset at, UnixNanos now, uint64_t segment) {
+  if (introduced_ == id && introduced_in_ == segment) return;
+  introduced_ = id;
+  introduced_in_ = segment;
   const auto found = streams_.find(id);
   SLUICE_CHECK(found != streams_.end());
   OpenStream& stream = found->second;
@@ -58,32 +107,35 @@ void ExtentBuilder::Introduce(StreamId id, StreamOffset at, UnixNanos now, uint6
 
 // Extends the ranges so that they enclose the fragment; returns where its payload begins, counted
 // from the first range.
-uint64_t ExtentBuilder::PlacePayload(const Fragment& fragment) {
-  const RegionOffset payload_end = fragment.at + fragment.length;
-  const RegionOffset begin{RoundDown(fragment.at.value, options_.align)};
-  const RegionOffset end{RoundUp(payload_end.value, options_.align)};
-  if (!ranges_.empty() && begin <= ranges_.back().end && begin >= ranges_.back().begin) {
+uint64_t ExtentBuilder::TakePlace(const Fragment& fragment, const Placement& place) {
+  const RegionOffset payload_end = place.payload + fragment.length;
+  range_bytes_ += place.more;
+  if (!place.extends) {
+    ranges_.push_back({place.begin, place.end, payload_end, place.packed, fragment.open_ended});
+  } else {
     Range& last = ranges_.back();
-    if (end > last.end) {
-      range_bytes_ += (end - last.end).value;
-      last.end = end;
+    last.end = std::max(last.end, place.end);
+    if (payload_end >= last.payload_end) {
+      last.payload_end = payload_end;
+      last.open_ended = fragment.open_ended;
     }
-    last.payload_end = std::max(last.payload_end, payload_end);
-    return range_bytes_ - (last.end - fragment.at).value;
   }
-  ranges_.push_back({begin, end, payload_end});
-  range_bytes_ += (end - begin).value;
-  return range_bytes_ - (end - fragment.at).value;
+  if (place.packed) {
+    packed_.push_back({fragment.at, place.payload.value, fragment.length.value});
+    ledger_.packed += fragment.length.value;
+  }
+  return range_bytes_ - (ranges_.back().end - place.payload).value;
 }
 
 void ExtentBuilder::Add(const Fragment& fragment, RegionLease lease, UnixNanos now,
                         uint64_t segment) {
-  SLUICE_CHECK(!MustSealBefore(fragment) && fragment.length.value > 0);
+  const Placement& place = Place(fragment);
+  SLUICE_CHECK(fragment.length.value > 0 && place.fits);
   Touch(now);
   Introduce(fragment.stream, fragment.stream_offset, now, segment);
 
   const uint64_t length = fragment.length.value;
-  const uint64_t at = PlacePayload(fragment);
+  const uint64_t at = TakePlace(fragment, place);
   if (options_.payload_crc) {
     payload_crc32c_ = ExtendCrc32c(payload_crc32c_, {region_->At(fragment.at), length});
   }
@@ -107,15 +159,16 @@ void ExtentBuilder::Add(const Fragment& fragment, RegionLease lease, UnixNanos n
     entry.payload_offset = static_cast<uint32_t>(at);
     fragments_.push_back(entry);
   }
-  // One reference on a buffer is enough for all of this extent.
-  if (leases_.empty() || !leases_.back().SharesBufferWith(lease)) {
-    leases_.push_back(std::move(lease));
-  }
+  if (leases_.empty()) leases_.reserve(leases_expected_);
+  if (leases_.empty() || !leases_.back().Absorb(lease)) leases_.push_back(std::move(lease));
+  next_at_ = {UINT64_MAX};  // it depends on what is here already
 }
 
 void ExtentBuilder::AddOpened(const StreamOpened& stream, UnixNanos now, uint64_t segment) {
   SLUICE_CHECK(!MustSealBeforeEvent());
   Touch(now);
+  introduced_ = stream.stream;
+  introduced_in_ = segment;
   streams_[stream.stream] = {now, stream.peer, stream.local, segment};
   StreamEvent event;
   event.stream_id = static_cast<uint64_t>(stream.stream);
@@ -145,13 +198,20 @@ void ExtentBuilder::AddClosed(StreamId id, StreamOffset length, CloseReason how,
   streams_.erase(found);  // a close event introduces the stream by itself
 }
 
-// Copies the last block when the payload ends inside it, and takes it out of the range: from here
-// on the range holds only memory that nobody changes. Returns the bytes added behind the range.
-uint64_t ExtentBuilder::PackTail(SlabSlot& slot, SealedExtent& extent, Range& last) {
+void ExtentBuilder::FillPack(SlabSlot& slot) const {
+  for (const Packed& fragment : packed_) {
+    std::memcpy(slot.pack() + fragment.to, region_->At(fragment.from), fragment.length);
+  }
+}
+
+// Copies the last block when the payload ends inside it and the kernel may go on filling it, and
+// takes it out of the range: from here on the range holds only memory that nobody appends to.
+bool ExtentBuilder::PackTail(SlabSlot& slot, SealedExtent& extent, Range& last) {
   const RegionOffset tail{RoundDown(last.payload_end.value, options_.align)};
-  if (tail == last.payload_end) return 0;
-  std::memcpy(slot.block(), region_->At(tail), (last.payload_end - tail).value);
-  std::memset(slot.block() + (last.payload_end - tail).value, 0,
+  if (!last.open_ended || tail == last.payload_end) return false;
+  std::byte* const block = slot.pack() + options_.pack_bytes;
+  std::memcpy(block, region_->At(tail), (last.payload_end - tail).value);
+  std::memset(block + (last.payload_end - tail).value, 0,
               options_.align - (last.payload_end - tail).value);
   const uint64_t packed_at = range_bytes_ - options_.align;
   for (const FragmentEntry& entry : fragments_) {
@@ -163,22 +223,32 @@ uint64_t ExtentBuilder::PackTail(SlabSlot& slot, SealedExtent& extent, Range& la
   if (last.end > last.begin) {
     extent.ranges.push_back({region_->At(last.begin), (last.end - last.begin).value});
   }
-  extent.ranges.push_back({slot.block(), options_.align});
-  return options_.align;
+  extent.ranges.push_back({block, options_.align});
+  return true;
 }
 
 SealedExtent ExtentBuilder::Seal() {
   SLUICE_CHECK(!empty());
+  leases_expected_ = leases_.size();
   SealedExtent extent{slab_->Take(), {}, std::move(leases_)};
   leases_.clear();
+  next_at_ = {UINT64_MAX};
   const uint64_t header_bytes = HeaderBytes(fragments_.size(), events_.size());
   const uint64_t extent_bytes = RoundUp(header_bytes + range_bytes_, kBlockBytes);
 
+  extent.ranges.reserve(ranges_.size() + 3);
   extent.ranges.push_back({extent.slot.header(), header_bytes});
-  for (size_t i = 0; i < ranges_.size(); ++i) {
-    Range& range = ranges_[i];
-    if (i + 1 == ranges_.size() && PackTail(extent.slot, extent, range) > 0) break;
-    extent.ranges.push_back({region_->At(range.begin), (range.end - range.begin).value});
+  FillPack(extent.slot);
+  for (Range& range : ranges_) {
+    if (&range == &ranges_.back() && PackTail(extent.slot, extent, range)) break;
+    std::byte* from = region_->At(range.begin);
+    if (range.packed) {
+      from = extent.slot.pack() + range.begin.value;
+      // No stale bytes of another stream.
+      std::memset(extent.slot.pack() + range.payload_end.value, 0,
+                  (range.end - range.payload_end).value);
+    }
+    extent.ranges.push_back({from, (range.end - range.begin).value});
   }
   const uint64_t pad = extent_bytes - header_bytes - range_bytes_;
   if (pad > 0) extent.ranges.push_back({slab_->zeros(), pad});
@@ -212,6 +282,7 @@ SealedExtent ExtentBuilder::Seal() {
   fragments_.clear();
   events_.clear();
   ranges_.clear();
+  packed_.clear();
   range_bytes_ = payload_bytes_ = 0;
   payload_crc32c_ = 0;
   return extent;

@@ -22,22 +22,30 @@ struct ExtentBuilderOptions {
   uint64_t extent_bytes_max = 1 << 20;
   uint32_t ranges_max = 64;    // payload ranges
   uint32_t entries_max = 510;  // fragments and events together; more do not fit into a header
+  uint64_t pack_bytes = 0;     // of a slot, for packed fragments; a block behind it for the tail
   bool payload_crc = true;
   Ledger ledger = {};  // where it begins to count
 };
 
-// The enclosing-range rule: a fragment [x, x + n) of region memory is written as
+// The enclosing-range rule: a fragment [x, x + n) of region memory is written directly, as
 // [floor(x, align), ceil(x + n, align)); neighbouring ranges merge, and the fragment table says
-// where the payload lies. When an extent ends inside a block, that block is copied, because the
-// kernel may go on filling it; the next extent begins with the same block.
+// where the payload lies. What surrounds it goes to disk too and belongs to nobody.
+//
+// A fragment for which that would be more than kAmplificationMaxPercent of its bytes is packed
+// instead: copied, behind others of its kind, into the extent's slot.
+//
+// When an extent ends inside a block that the kernel may go on filling (Fragment::open_ended),
+// that block is copied; the next extent begins with the same block.
 //
 // Owned by a track, on its lane's thread.
 class ExtentBuilder {
  public:
+  static constexpr uint64_t kAmplificationMaxPercent = 125;
+
   ExtentBuilder(Region& region, ExtentSlab& slab, const ExtentBuilderOptions& options);
 
   // True when the extent in hand must be sealed before `fragment`, or an event, is added.
-  bool MustSealBefore(const Fragment& fragment) const;
+  bool MustSealBefore(const Fragment& fragment);
   bool MustSealBeforeEvent() const;
 
   // `segment` is the number of the segment, counted by the track, into which this extent will go:
@@ -55,9 +63,26 @@ class ExtentBuilder {
   const Ledger& ledger() const { return ledger_; }
 
  private:
+  // Of region memory, or of the slot's pack (then counted from its begin).
   struct Range {
     RegionOffset begin, end;  // aligned
     RegionOffset payload_end;
+    bool packed = false;
+    bool open_ended = false;  // the kernel may fill the rest of the last block
+  };
+  // What a fragment is going to be: a part of the last range, or a range of its own.
+  struct Placement {
+    RegionOffset begin, end;  // aligned
+    RegionOffset payload;     // where its first byte lies
+    uint64_t more;            // bytes by which the extent grows
+    bool packed;
+    bool extends;
+    bool fits;  // into the extent in hand
+  };
+  struct Packed {
+    RegionOffset from;
+    uint64_t to;  // in the slot's pack
+    uint64_t length;
   };
   struct OpenStream {
     UnixNanos opened;
@@ -73,20 +98,37 @@ class ExtentBuilder {
   }
   void Touch(UnixNanos now);
   void Introduce(StreamId id, StreamOffset at, UnixNanos now, uint64_t segment);
-  uint64_t PlacePayload(const Fragment& fragment);
-  uint64_t PackTail(SlabSlot& slot, SealedExtent& extent, Range& last);
+  Placement PlaceDirect(const Fragment& fragment) const;
+  Placement PlacePacked(const Fragment& fragment) const;
+  const Placement& Place(const Fragment& fragment);
+  bool IsOpenEnded() const {
+    return !ranges_.empty() && ranges_.back().open_ended &&
+           ranges_.back().payload_end != ranges_.back().end;
+  }
+  uint64_t TakePlace(const Fragment& fragment, const Placement& place);
+  void FillPack(SlabSlot& slot) const;
+  bool PackTail(SlabSlot& slot, SealedExtent& extent, Range& last);
 
   Region* region_;
   ExtentSlab* slab_;
   const ExtentBuilderOptions options_;
 
   absl::flat_hash_map<StreamId, OpenStream> streams_;
+  // The last answer of Introduce(): most fragments follow one of the same stream.
+  StreamId introduced_{};
+  uint64_t introduced_in_ = UINT64_MAX;
   Ledger ledger_;
+
+  // Where the next fragment goes, when MustSealBefore() has just been asked.
+  Placement next_;
+  RegionOffset next_at_{UINT64_MAX};
 
   // The extent in hand. Payload offsets count from the end of the header until it is sealed.
   std::vector<FragmentEntry> fragments_;
   std::vector<StreamEvent> events_;
   absl::InlinedVector<Range, 8> ranges_;
+  std::vector<Packed> packed_;
+  size_t leases_expected_ = 0;  // as many as the last extent had
   absl::InlinedVector<RegionLease, 4> leases_;
   uint64_t range_bytes_ = 0;
   uint64_t payload_bytes_ = 0;

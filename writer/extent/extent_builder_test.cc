@@ -52,17 +52,19 @@ class ExtentBuilderTest : public ::testing::Test {
  protected:
   static constexpr ByteCount kChunk = KiB(64);
   static constexpr uint32_t kChunks = 8;
+  static constexpr ByteCount kPack = KiB(32);  // and a block for the tail
 
   void SetUp() override {
-    region_ =
-        *Region::Map({RoundUp(ExtentSlab::SizeFor(kSlots).value, kBlockBytes)}, kChunk * kChunks);
+    const ByteCount pack = kPack + ByteCount{kBlockBytes};
+    region_ = *Region::Map({RoundUp(ExtentSlab::SizeFor(kSlots, pack).value, kBlockBytes)},
+                           kChunk * kChunks);
     // What no fragment names must not be mistaken for payload: it differs from zeros.
     std::mt19937_64 dice(1);
     for (std::byte& byte : region_->memory().subspan(region_->area_begin().value)) {
       byte = static_cast<std::byte>(dice());
     }
     chunks_ = std::make_unique<ChunkPool>(region_->area_begin(), kChunk, kChunks);
-    slab_ = std::make_unique<ExtentSlab>(*region_, kSlots);
+    slab_ = std::make_unique<ExtentSlab>(*region_, kSlots, pack);
     for (uint32_t i = 0; i < kChunks; ++i) chunks_->Take();
     Open({});
   }
@@ -80,10 +82,20 @@ class ExtentBuilderTest : public ::testing::Test {
     SocketAddress peer{4, static_cast<uint16_t>(id), 0, {10}};
     builder_->AddOpened({id, peer, {}}, At(0), segment);
   }
-  // `length` bytes at `at` in chunk `chunk`.
+  // `length` bytes at `at` in chunk `chunk`, which the kernel goes on filling.
   Fragment Make(StreamId stream, uint64_t stream_offset, uint32_t chunk, uint64_t at,
                 uint64_t length) {
-    return {stream, {stream_offset}, chunks_->Begin(chunk) + ByteCount{at}, {length}};
+    Fragment fragment{stream, {stream_offset}, chunks_->Begin(chunk) + ByteCount{at}, {length}};
+    fragment.open_ended = true;
+    return fragment;
+  }
+  // The same, placed there by a device.
+  Fragment Placed(StreamId stream, uint64_t stream_offset, uint32_t chunk, uint64_t at,
+                  uint64_t length) {
+    Fragment fragment = Make(stream, stream_offset, chunk, at, length);
+    fragment.open_ended = false;
+    fragment.zero_copy = true;
+    return fragment;
   }
   void Add(const Fragment& fragment, int64_t time_us = 0, uint64_t segment = 1) {
     const uint64_t from = (fragment.at - region_->area_begin()).value;
@@ -216,10 +228,10 @@ TEST_F(ExtentBuilderTest, ContiguousFragmentsOfAStreamAreOneEntry) {
   EXPECT_EQ(extent.ranges.size(), 3u);
 }
 
-TEST_F(ExtentBuilderTest, OneLeasePerBufferIsEnough) {
+TEST_F(ExtentBuilderTest, OneLeaseHoldsAllReferencesOnABuffer) {
   OpenStream(kOne);
-  for (uint64_t i = 0; i < 10; ++i) Add(Make(kOne, i * 100, 2, i * 100, 100));
-  Add(Make(kOne, 1000, 3, 0, 100));
+  for (uint64_t i = 0; i < 10; ++i) Add(Placed(kOne, i * 100, 2, i * 100, 100));
+  Add(Placed(kOne, 1000, 3, 0, 100));
   SealedExtent extent = builder_->Seal();
   EXPECT_EQ(extent.leases.size(), 2u);
 }
@@ -286,8 +298,8 @@ TEST_F(ExtentBuilderTest, ExtentsOfEventsAlone) {
 
 TEST_F(ExtentBuilderTest, AClockThatStepsBackGivesNoNegativeTimes) {
   OpenStream(kOne);
-  Add(Make(kOne, 0, 0, 0, 10), 5000);
-  Add(Make(kOne, 10, 1, 0, 10), 100);
+  Add(Placed(kOne, 0, 0, 0, 10), 5000);
+  Add(Placed(kOne, 10, 1, 0, 10), 100);
   SealedExtent extent = builder_->Seal();
   const ExtentIndex index = Parse(extent);
   EXPECT_EQ(index.header.last_time_ns, At(5000).value);
@@ -298,7 +310,7 @@ TEST_F(ExtentBuilderTest, AClockThatStepsBackGivesNoNegativeTimes) {
 // A clock that is set for the first time while an extent is in hand.
 TEST_F(ExtentBuilderTest, AClockThatJumpsAheadDoesNotWrapAround) {
   OpenStream(kOne);
-  Add(Make(kOne, 0, 0, 0, 10), int64_t{2} << 32);
+  Add(Placed(kOne, 0, 0, 0, 10), int64_t{2} << 32);
   SealedExtent extent = builder_->Seal();
   EXPECT_EQ(Parse(extent).fragments[0].time_delta_us, UINT32_MAX);
 }
@@ -309,8 +321,8 @@ TEST_F(ExtentBuilderTest, ThePayloadsChecksumIsOptional) {
   for (const bool wanted : {true, false}) {
     Open({.payload_crc = wanted});
     OpenStream(kOne);
-    Add(Make(kOne, 0, 0, 10, 5000));
-    Add(Make(kOne, 5000, 1, 7, 100));
+    Add(Placed(kOne, 0, 0, 10, 5000));
+    Add(Placed(kOne, 5000, 1, 7, 100));
     SealedExtent extent = builder_->Seal();
     const ExtentIndex index = Parse(extent);
     uint32_t crc = 0;
@@ -328,14 +340,14 @@ TEST_F(ExtentBuilderTest, ThePayloadsChecksumIsOptional) {
 TEST_F(ExtentBuilderTest, ThePayloadLimitIsMetExactly) {
   Open({.align = 4096, .extent_bytes_max = 5 * kBlockBytes});
   OpenStream(kOne);
-  Add(Make(kOne, 0, 0, 0, 100));  // one block
-  const Fragment fits = Make(kOne, 100, 1, 0, 3 * kBlockBytes);
-  const Fragment too_long = Make(kOne, 100, 1, 0, 3 * kBlockBytes + 1);
+  Add(Placed(kOne, 0, 0, 0, 100));  // one block
+  const Fragment fits = Placed(kOne, 100, 1, 0, 3 * kBlockBytes);
+  const Fragment too_long = Placed(kOne, 100, 1, 0, 3 * kBlockBytes + 1);
   EXPECT_TRUE(builder_->MustSealBefore(too_long));
   EXPECT_FALSE(builder_->MustSealBefore(fits));
   Add(fits);
   // In the block that is there anyway.
-  EXPECT_TRUE(builder_->MustSealBefore(Make(kOne, 0, 1, 3 * kBlockBytes, 1)));
+  EXPECT_TRUE(builder_->MustSealBefore(Placed(kOne, 0, 1, 3 * kBlockBytes, 1)));
   SealedExtent extent = builder_->Seal();
   EXPECT_EQ(extent.header().extent_bytes, 5 * kBlockBytes);
 }
@@ -353,12 +365,12 @@ TEST_F(ExtentBuilderTest, TheRangeLimitIsMetExactly) {
   Open({.align = 512, .ranges_max = 3});
   OpenStream(kOne);
   for (uint64_t i = 0; i < 3; ++i) {
-    const Fragment fragment = Make(kOne, i * 10, 0, i * 2048, 10);
+    const Fragment fragment = Placed(kOne, i * 10, 0, i * 2048, 10);
     ASSERT_FALSE(builder_->MustSealBefore(fragment));
     Add(fragment);
   }
-  EXPECT_TRUE(builder_->MustSealBefore(Make(kOne, 30, 0, 3 * 2048, 10)));
-  EXPECT_FALSE(builder_->MustSealBefore(Make(kOne, 30, 0, 2 * 2048 + 10, 10)));  // merges
+  EXPECT_TRUE(builder_->MustSealBefore(Placed(kOne, 30, 0, 3 * 2048, 10)));
+  EXPECT_FALSE(builder_->MustSealBefore(Placed(kOne, 30, 0, 2 * 2048 + 10, 10)));  // merges
   SealedExtent extent = builder_->Seal();
   Parse(extent);
   EXPECT_LE(extent.ranges.size(), 3u + 3u);
@@ -399,6 +411,80 @@ TEST_F(ExtentBuilderTest, TheLargestHeaderFits) {
   EXPECT_EQ(extent.header().header_bytes, kExtentHeaderMax.value);
 }
 
+// ---- what a device placed
+
+TEST_F(ExtentBuilderTest, APlacedFragmentIsWrittenWhereItLies) {
+  Open({.align = 4, .pack_bytes = kPack.value});
+  OpenStream(kOne);
+  const Fragment odd = Placed(kOne, 0, 1, 4096 + 5, 1447);
+  Add(odd);
+  SealedExtent extent = builder_->Seal();
+  const ExtentIndex index = Parse(extent);
+  ASSERT_EQ(extent.ranges.size(), 3u);  // header, payload, pad
+  EXPECT_EQ(extent.ranges[1].iov_base, region_->At(odd.at) - 1);
+  EXPECT_EQ(extent.ranges[1].iov_len, 1448u);
+  EXPECT_EQ(index.fragments[0].payload_offset, index.header.header_bytes + 1);
+  EXPECT_EQ(Bytes(extent).substr(index.fragments[0].payload_offset, 1447), TextOf(odd));
+  EXPECT_EQ(index.header.ledger.zero_copy, 1447u);
+  EXPECT_EQ(index.header.ledger.packed, 0u);
+}
+
+TEST_F(ExtentBuilderTest, FragmentsThatWouldGrowTooMuchArePacked) {
+  Open({.align = 4096, .pack_bytes = kPack.value});
+  OpenStream(kOne);
+  const Fragment first = Placed(kOne, 0, 0, 8192, 1448);
+  const Fragment second = Placed(kOne, 1448, 2, 4096, 1448);
+  const Fragment whole = Placed(kOne, 2896, 3, 4096, 4096);
+  const Fragment last = Placed(kOne, 6992, 1, 0, 100);
+  for (const Fragment& fragment : {first, second, whole, last}) Add(fragment);
+  SealedExtent extent = builder_->Seal();
+  const ExtentIndex index = Parse(extent);
+  const std::string bytes = Bytes(extent);
+  ASSERT_EQ(extent.ranges.size(), 4u);  // header, packed, whole, packed
+  EXPECT_EQ(extent.ranges[2].iov_base, region_->At(whole.at));
+  EXPECT_EQ(index.header.ledger.packed, 2996u);
+  EXPECT_EQ(index.header.ledger.zero_copy, 7092u);  // as received
+  // The first two follow each other in the pack as they do in the stream, and so do the others,
+  // though the one was packed and the other not.
+  ASSERT_EQ(index.fragments.size(), 2u);
+  EXPECT_EQ(index.fragments[0].length, 2896u);
+  EXPECT_EQ(bytes.substr(index.fragments[0].payload_offset, 2896),
+            std::string(TextOf(first)) + std::string(TextOf(second)));
+  EXPECT_EQ(bytes.substr(index.fragments[1].payload_offset, 4196),
+            std::string(TextOf(whole)) + std::string(TextOf(last)));
+  // Nothing of an earlier extent, or of another stream, fills the blocks.
+  const size_t slack = index.fragments[0].payload_offset + 2896;
+  EXPECT_EQ(bytes.substr(slack, 4096 - 2896), std::string(4096 - 2896, '\0'));
+}
+
+TEST_F(ExtentBuilderTest, AFullPackEndsTheExtent) {
+  Open({.align = 512, .pack_bytes = 4096});
+  OpenStream(kOne);
+  uint64_t added = 0;
+  for (; !builder_->MustSealBefore(Placed(kOne, added * 100, 0, added * 1024, 100)); ++added) {
+    Add(Placed(kOne, added * 100, 0, added * 1024, 100));
+  }
+  EXPECT_EQ(added, 40u);
+  // One that is written where it lies still finds room.
+  EXPECT_FALSE(builder_->MustSealBefore(Placed(kOne, added * 100, 1, 0, 4096)));
+  builder_->Seal();
+}
+
+// The kernel may go on filling that block: it is copied at the end of an extent, not in its middle.
+TEST_F(ExtentBuilderTest, NothingFollowsAnOpenEndedBlock) {
+  Open({.align = 4096, .pack_bytes = kPack.value});
+  OpenStream(kOne);
+  OpenStream(kTwo);
+  Add(Make(kOne, 0, 0, 0, 100));
+  EXPECT_FALSE(builder_->MustSealBefore(Make(kOne, 100, 0, 100, 100)));
+  EXPECT_TRUE(builder_->MustSealBefore(Placed(kTwo, 0, 1, 0, 4096)));
+  EXPECT_TRUE(builder_->MustSealBefore(Placed(kTwo, 0, 1, 0, 100)));
+  Add(Make(kOne, 100, 0, 100, 3996));  // to the end of the block
+  EXPECT_FALSE(builder_->MustSealBefore(Placed(kTwo, 0, 1, 0, 4096)));
+  EXPECT_FALSE(builder_->MustSealBefore(Placed(kTwo, 0, 1, 0, 100)));
+  builder_->Seal();
+}
+
 // ---- any fragments
 
 struct Added {
@@ -421,8 +507,9 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
     options_.ranges_max = 1 + static_cast<uint32_t>(Roll(64));
     options_.entries_max = 2 + static_cast<uint32_t>(Roll(500));
     options_.payload_crc = Roll(2) == 0;
+    options_.pack_bytes = Roll(3) == 0 ? 0 : kBlockBytes * (1 + Roll(kPack.value / kBlockBytes));
     Open(options_);
-    packs_ = Roll(2) == 0;
+    fills_ = Roll(2) == 0;
     introduced_.clear();
     offsets_.clear();
     closed_.clear();
@@ -459,13 +546,14 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
   Fragment NextFragment() {
     const uint64_t area = kChunk.value * kChunks;
     const uint64_t length = 1 + Roll(Roll(2) == 0 ? 100 : 20'000);
-    uint64_t at = packs_ ? at_ : Roll(area);
+    uint64_t at = fills_ ? at_ : Roll(area);
     if (at == area) at = 0;
     const uint64_t left = kChunk.value - at % kChunk.value;  // never over the end of a chunk
     Fragment fragment;
     fragment.at = region_->area_begin() + ByteCount{at};
     fragment.length = {std::min(length, left)};
     fragment.zero_copy = Roll(2) == 0;
+    fragment.open_ended = fills_;
     at_ = at + fragment.length.value;
     return fragment;
   }
@@ -503,12 +591,15 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
     ExpectLeases(extent);
     ExpectTailIsLeftAlone(extent);
     const std::string before = Bytes(extent);
-    ScribbleBehindTheTail();
+    ScribbleWhereItMayChange();
     const ExtentIndex index = Parse(extent);
+    const std::string after = Bytes(extent);
     ASSERT_EQ(index.header.extent_bytes, before.size());
     // Only the header changed, which was given its place.
-    EXPECT_TRUE(Bytes(extent).substr(header.header_bytes) == before.substr(header.header_bytes));
-    ExpectPayload(index, before);
+    if (fills_) {
+      EXPECT_TRUE(after.substr(header.header_bytes) == before.substr(header.header_bytes));
+    }
+    ExpectPayload(index, after);
     EXPECT_EQ(index.events.size(), events_ + introductions_);
     EXPECT_EQ(index.header.ledger, builder_->ledger());
     EXPECT_EQ(index.header.ledger.received, received_);
@@ -516,8 +607,12 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
     // At most the last block; where fragments overlap, what lies there counts for each.
     const uint64_t packed = index.header.ledger.packed - packed_;
     EXPECT_LE(packed, index.header.payload_bytes);
-    if (packs_) {
+    if (fills_) {
       EXPECT_LT(packed, options_.align);
+    } else if (options_.pack_bytes == 0) {
+      EXPECT_EQ(packed, 0u);  // a device's bytes are never copied then
+    } else {
+      EXPECT_LE(packed, options_.pack_bytes);
     }
     packed_ = index.header.ledger.packed;
     added_.clear();
@@ -538,20 +633,41 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
 
   // What follows the last fragment's payload in its block may change from here on.
   void ExpectTailIsLeftAlone(const SealedExtent& extent) {
-    if (added_.empty() || !packs_) return;
+    if (added_.empty() || !fills_) return;
     const Fragment& last = added_.back().fragment;
     const uint64_t end = (last.at + last.length).value;
     for (uint64_t at = end; at < RoundUp(end, options_.align); ++at) {
       ASSERT_FALSE(IsReferenced(extent, {at}));
     }
   }
-  void ScribbleBehindTheTail() {
-    if (added_.empty() || !packs_) return;
-    const Fragment& last = added_.back().fragment;
-    const uint64_t end = (last.at + last.length).value;
-    for (std::byte& byte : region_->Span({end}, {RoundUp(end, options_.align) - end})) {
-      byte = static_cast<std::byte>(dice_());
+  // While the extent is being written: behind the tail of a chunk, or all around what a device
+  // has placed.
+  void ScribbleWhereItMayChange() {
+    if (added_.empty()) return;
+    const auto scribble = [](std::byte& byte) { byte ^= std::byte{0x5A}; };
+    if (fills_) {
+      const Fragment& last = added_.back().fragment;
+      const uint64_t end = (last.at + last.length).value;
+      std::ranges::for_each(region_->Span({end}, {RoundUp(end, options_.align) - end}), scribble);
+      return;
     }
+    const auto mark = [this](bool fixed) {
+      for (const Added& added : added_) {
+        const auto from = fixed_.begin() + static_cast<int64_t>(added.fragment.at.value);
+        std::fill_n(from, added.fragment.length.value, fixed);
+      }
+    };
+    fixed_.resize(region_->memory().size());
+    mark(true);
+    for (const Added& added : added_) {
+      const RegionOffset begin = added.fragment.at;
+      const RegionOffset end = begin + added.fragment.length;
+      for (uint64_t at = RoundDown(begin.value, options_.align);
+           at < RoundUp(end.value, options_.align); ++at) {
+        if (!fixed_[at]) scribble(*region_->At({at}));
+      }
+    }
+    mark(false);
   }
 
   // Entry by entry, what was added fragment by fragment.
@@ -579,7 +695,8 @@ class ExtentBuilderPropertyTest : public ExtentBuilderTest,
 
   ExtentBuilderOptions options_;
   std::mt19937_64 dice_;
-  bool packs_ = false;                    // fragments lie one after the other
+  std::vector<uint8_t> fixed_;            // bytes of the region that belong to a fragment
+  bool fills_ = false;                    // fragments lie one after the other
   std::map<StreamId, uint64_t> offsets_;  // of the open streams
   std::set<StreamId> closed_;
   std::set<std::pair<uint64_t, StreamId>> introduced_;
@@ -608,12 +725,12 @@ TEST_F(ExtentBuilderTest, SlabSlotsDoNotOverlapAndComeBack) {
       EXPECT_FALSE(slab_->empty());
       slots.push_back(slab_->Take());
       std::memset(slots.back().header(), 'a' + static_cast<int>(i), kExtentHeaderMax.value);
-      std::memset(slots.back().block(), 'A' + static_cast<int>(i), kBlockBytes);
+      std::memset(slots.back().pack(), 'A' + static_cast<int>(i), kBlockBytes);
     }
     EXPECT_TRUE(slab_->empty());
     for (uint32_t i = 0; i < kSlots; ++i) {
       const auto* header = reinterpret_cast<const char*>(slots[i].header());
-      const auto* block = reinterpret_cast<const char*>(slots[i].block());
+      const auto* block = reinterpret_cast<const char*>(slots[i].pack());
       EXPECT_EQ(reinterpret_cast<uintptr_t>(header) % kBlockBytes, 0u);
       EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % kBlockBytes, 0u);
       EXPECT_EQ(std::string(header, kExtentHeaderMax.value),

@@ -19,7 +19,7 @@ inline constexpr ByteCount kExtentHeaderMax = KiB(64);
 
 class ExtentSlab;
 
-// A place in the slab: a header buffer and one block for packed bytes. Move-only; goes back when
+// A place in the slab: a header buffer and blocks for packed bytes. Move-only; goes back when
 // it is destroyed.
 class [[nodiscard]] SlabSlot {
  public:
@@ -35,7 +35,7 @@ class [[nodiscard]] SlabSlot {
   inline ~SlabSlot();
 
   inline std::byte* header() const;  // kExtentHeaderMax bytes
-  inline std::byte* block() const;   // kBlockBytes bytes
+  inline std::byte* pack() const;    // pack_bytes() of the slab; begins a block
 
  private:
   ExtentSlab* home_;
@@ -45,13 +45,13 @@ class [[nodiscard]] SlabSlot {
 // A fixed number of slots, shared by a lane's tracks; outlives them. On one lane's thread.
 class ExtentSlab {
  public:
-  static constexpr ByteCount kSlotSize{kExtentHeaderMax.value + kBlockBytes};
-  // One block of zeros for pads, then the slots.
-  static constexpr ByteCount SizeFor(uint32_t slots) {
-    return ByteCount{kBlockBytes} + kSlotSize * slots;
+  // One block of zeros for pads, then the slots. `pack` is whole blocks, at least one.
+  static constexpr ByteCount SizeFor(uint32_t slots, ByteCount pack = {kBlockBytes}) {
+    return ByteCount{kBlockBytes} + (kExtentHeaderMax + pack) * slots;
   }
 
-  ExtentSlab(Region& region, uint32_t slots) : region_(&region), slots_(slots) {
+  ExtentSlab(Region& region, uint32_t slots, ByteCount pack = {kBlockBytes})
+      : region_(&region), slots_(slots), pack_(pack) {
     free_.reserve(slots);
     for (uint32_t i = 0; i < slots; ++i) free_.push_back(slots - 1 - i);
   }
@@ -67,16 +67,19 @@ class ExtentSlab {
     free_.pop_back();
     return {*this, index};
   }
+  ByteCount pack_bytes() const { return pack_; }
   std::byte* zeros() const { return region_->At(region_->slab_begin()); }
 
  private:
   friend class SlabSlot;
   std::byte* Slot(uint32_t index) const {
-    return region_->At(region_->slab_begin() + ByteCount{kBlockBytes} + kSlotSize * index);
+    return region_->At(region_->slab_begin() + ByteCount{kBlockBytes} +
+                       (kExtentHeaderMax + pack_) * index);
   }
 
   Region* region_;
   const uint32_t slots_;
+  const ByteCount pack_;  // of a slot
   std::vector<uint32_t> free_;
 };
 
@@ -84,7 +87,7 @@ SlabSlot::~SlabSlot() {
   if (home_ != nullptr) home_->free_.push_back(index_);
 }
 std::byte* SlabSlot::header() const { return home_->Slot(index_); }
-std::byte* SlabSlot::block() const { return home_->Slot(index_) + kExtentHeaderMax.value; }
+std::byte* SlabSlot::pack() const { return home_->Slot(index_) + kExtentHeaderMax.value; }
 
 }  // namespace sluice
 

@@ -50,8 +50,9 @@ class SpoilingHome final : public LeaseHome {
     ++leases_[chunk];
     return {*this, chunk};
   }
-  void Return(uint32_t chunk) override {
-    if (--leases_[chunk] > 0) return;
+  void Return(uint32_t chunk, uint32_t references) override {
+    leases_[chunk] -= static_cast<int>(references);
+    if (leases_[chunk] > 0) return;
     EXPECT_TRUE(free_.insert(chunk).second) << "returned twice";
     std::memset(Memory(chunk).data(), 0xDD, kChunk.value);
   }
