@@ -19,14 +19,18 @@ allowed_skips=(
 )
 
 quick=no
-case "${1-}" in
-  '') ;;
-  --quick) quick=yes ;;
-  *) echo "usage: $0 [--quick]" >&2; exit 2 ;;
-esac
+for option in "$@"; do
+  case $option in
+    --quick) quick=yes ;;
+    *) echo "usage: $0 [--quick]" >&2; exit 2 ;;
+  esac
+done
 
-deploy/install_dependencies.sh
+deploy/install_dependencies.sh --lab
 . deploy/bazel_env.sh
+# They say why not; the tests that need them are skipped.
+tests/kernel/fetch_kernel.py || true
+tests/kernel/nic/build.sh >/dev/null || true
 
 work=$(mktemp -d)
 report=()
