@@ -28,6 +28,7 @@ namespace sluice {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
+constexpr absl::Duration kPollAtEnd = absl::Milliseconds(2);  // the last stream is being sealed
 constexpr absl::Duration kRedraw = absl::Milliseconds(200);
 constexpr absl::Duration kWarningsInterval = absl::Seconds(1);
 constexpr absl::Duration kDrainLimit = absl::Seconds(10);
@@ -98,12 +99,16 @@ class Recording {
     absl::Time drawn = begin_;
     absl::Time warned = begin_;
     const absl::Time end = begin_ + options_.duration;
+    absl::Duration poll = kPoll;
     while (true) {
       const absl::Time now = absl::Now();
-      if (signals_.Wait(std::clamp(end - now, absl::ZeroDuration(), kPoll)) != 0) return;
+      if (signals_.Wait(std::clamp(end - now, absl::ZeroDuration(), poll)) != 0) return;
       const absl::StatusOr<RecordingStatus> status = recorder_->GetRecording(options_.spec.id);
       if (!status.ok() || status->state != RecordingState::kRecording) return;
       if (status->streams_closed >= options_.exit_after_streams || now >= end) return;
+      const bool ending =
+          status->streams_opened >= options_.exit_after_streams && status->streams_open == 0;
+      poll = ending ? kPollAtEnd : kPoll;
       if (!first_byte_ && status->ledger.received > 0) first_byte_ = now;
       if (now - warned >= kWarningsInterval) {
         warned = now;

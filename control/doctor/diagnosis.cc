@@ -86,9 +86,9 @@ Amplification ZeroCopyAmplification(uint64_t align) {
   Amplification packets;
   packets.enclosing = RoundUp(packets.packet, align);
   packets.enclosing_max = RoundUp(packets.packet + align - 1, align);
-  const double most = static_cast<double>(packets.packet) * ExtentBuilder::kAmplificationMax;
-  packets.packed = static_cast<double>(packets.enclosing) > most;
-  packets.packed_at_times = static_cast<double>(packets.enclosing_max) > most;
+  const uint64_t most = packets.packet * ExtentBuilder::kAmplificationMaxPercent;
+  packets.packed = packets.enclosing * 100 > most;
+  packets.packed_at_times = packets.enclosing_max * 100 > most;
   return packets;
 }
 

@@ -27,7 +27,7 @@ constexpr ByteCount kRegionDefault = MiB(64);
 constexpr uint32_t kLanesMax = 64;
 constexpr absl::Duration kDrainLimitAtExit = absl::Seconds(5);
 // How often tracks are looked at: while some are about to finish, and else for a lost disk.
-constexpr auto kReapInterval = std::chrono::milliseconds(10);
+constexpr auto kReapInterval = std::chrono::milliseconds(2);
 constexpr auto kFailureInterval = std::chrono::milliseconds(200);
 
 // Every connection is a descriptor: take as many as the system gives without asking.

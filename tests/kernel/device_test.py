@@ -9,7 +9,8 @@ import re
 import subprocess
 
 import case_report
-from guest_case import HERE, GuestCase, nvme
+from guest_case import HERE, SLUICE, GuestCase, nvme
+from lab import Job
 
 QUEUE = 3
 ZERO_COPY = ["--receiver", "zero-copy", "--interface", "sluicenic0", "--queue", str(QUEUE),
@@ -37,17 +38,21 @@ class NicCase(GuestCase):
 
     def run_lab(self, job):
         built = self.build.stdout.strip()
-        knobs = " ".join(f"{name}={value}" for name, value in self.knobs.items())
-        job.arguments = [self.steering, knobs, self.tso, *job.arguments]
-        job.carried = [*job.carried, (job.script, "/lab/record.sh"), f"{built}/ethtool",
-                       (HERE / "nic/setup", "/bin/nic_setup")]
-        job.script = HERE / "nic/record.sh"
+        if job.script == HERE / "guest/record.sh":
+            self._record_from_nic(job)
+        job.carried = [*job.carried, f"{built}/ethtool", (HERE / "nic/setup", "/bin/nic_setup")]
         job.modules = [*job.modules, f"{built}/sluicenic.ko"]
         outcome = super().run_lab(job)
         self.nic = {name: int(value) for name, value in re.findall(
             rf"rx{QUEUE}_(\w+): (\d+)", outcome.report.get("nic", b"").decode())}
         print("NIC:", ", ".join(f"{name} {value}" for name, value in self.nic.items() if value))
         return outcome
+
+    def _record_from_nic(self, job):
+        knobs = " ".join(f"{name}={value}" for name, value in self.knobs.items())
+        job.arguments = [self.steering, knobs, self.tso, *job.arguments]
+        job.carried = [*job.carried, (job.script, "/lab/record.sh")]
+        job.script = HERE / "nic/record.sh"
 
 
 class DeviceTest(NicCase):
@@ -120,17 +125,42 @@ class DeviceTest(NicCase):
     def test_streams_steered_away(self):
         self.steering = "away"
         recording = self.record_from_nic("--bytes 32MiB", streams=4)
+        self.assert_all_copied(recording)
+
+    def test_streams_steered_away_and_area_runs_out(self):
+        """The kernel copies into free pages only, and the queue, which is idle, frees none."""
+        self.steering = "away"
+        recording = self.record_from_nic("--bytes 64MiB", "--receive-area", "1MiB", streams=4)
+        self.assert_all_copied(recording)
+        self.assertGreater(recording.zero_copy_figure("areaExhausted"), 0)
+
+    def assert_all_copied(self, recording):
         self.assertEqual(recording.number("bytesZeroCopy"), 0)
         self.assertEqual(recording.number("bytesCopied"), recording.sent["bytes"])
+        self.assertEqual(int(self.receiver["kernelCopiedBytes"]), recording.sent["bytes"])
         self.assertEqual(self.nic["split"], 0)
 
     def test_streams_of_which_some_are_steered(self):
         self.steering = "spread"
         recording = self.record_from_nic("--bytes 100MiB --odd", streams=100)
         zero_copy = recording.number("bytesZeroCopy")
+        copied = recording.number("bytesCopied")
         self.assertGreater(zero_copy, 0)
-        self.assertGreater(recording.number("bytesCopied"), 0)
-        self.assertEqual(zero_copy + recording.number("bytesCopied"), recording.sent["bytes"])
+        self.assertGreater(copied, 0)
+        self.assertEqual(zero_copy + copied, recording.sent["bytes"])
+
+    def test_refusals(self):
+        outcome = self.run_guest(Job(HERE / "nic/refusals.sh", carried=[SLUICE]))
+        for name, status, sentence in [
+                ("split_off", 1, "sluicenic0 does not split headers from payload"),
+                ("split_off_auto", 0, r"receiver: copy, because .*does not split headers"),
+                ("no_such_queue", 1, "sluicenic0 has no receive queue 4"),
+                ("lo", 1, "lo is not a network card"),
+                ("taken", 1, "queue 3 of sluicenic0 is not possible: a program has that queue")]:
+            with self.subTest(name):
+                said = outcome.report[name].decode()
+                self.assertRegex(said, sentence)
+                self.assertTrue(said.endswith(f"status {status}\n"), said)
 
 
 if __name__ == "__main__":

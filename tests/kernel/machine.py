@@ -22,7 +22,8 @@ KERNEL_ARGUMENTS = [
 
 # The kernel, not a program: its lines begin with the time since the boot.
 COMPLAINT = re.compile(r"^\[ *\d+\.\d+\].*"
-                       r"(BUG:|WARNING:|Oops|general protection|Kernel panic|blocked for more than)")
+                       r"(BUG:|WARNING:|Oops|general protection|Kernel panic|"
+                       r"blocked for more than)")
 TERMINAL_CONTROL = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|c)|\r")
 
 

@@ -50,16 +50,12 @@ void LaneSim::Run(uint64_t seed, const LanePlan& plan) {
   auto lane = Lane::Open(OptionsOf(plan_), std::move(owned_ring), keeper);
   ASSERT_TRUE(lane.ok()) << lane.status();
 
-  TrackOptions track;
-  track.payload_crc = plan_.payload_crc;
-  track.flush_interval = absl::Microseconds(1 + ring_->Roll(5000));
-  track.sync_interval = absl::Microseconds(1 + ring_->Roll(10000));
-  AddPeers(track);
-  const auto number = (*lane)->AddTrack(track);
-  ASSERT_TRUE(number.ok()) << number.status();
-  Turn(**lane, *number);
+  AddTracks(**lane);
+  Turn(**lane);
 
-  const TrackStatus last = (*lane)->RemoveTrack(*number);
+  LaneStatus finished;
+  for (const uint8_t track : tracks_) finished.tracks[track] = (*lane)->RemoveTrack(track);
+  const TrackStatus last = Sum(finished);
   CheckFinal(last);
   if (ring_->area() != nullptr) CheckArea(**lane);
   for (const std::string& what : ring_->violations()) ADD_FAILURE() << what;
@@ -67,20 +63,61 @@ void LaneSim::Run(uint64_t seed, const LanePlan& plan) {
   Count(last);
 }
 
-// Until the track has finished.
-void LaneSim::Turn(Lane& lane, uint8_t track) {
+void LaneSim::AddTracks(Lane& lane) {
+  std::vector<TrackOptions> tracks(plan_.tracks);
+  for (TrackOptions& track : tracks) {
+    track.identity.recording_uid = static_cast<uint64_t>(&track - tracks.data()) + 1;
+    track.payload_crc = plan_.payload_crc;
+    track.flush_interval = absl::Microseconds(1 + ring_->Roll(5000));
+    track.sync_interval = absl::Microseconds(1 + ring_->Roll(10000));
+  }
+  AddPeers(tracks);
+  tracks_.clear();
+  for (const TrackOptions& track : tracks) {
+    const auto number = lane.AddTrack(track);
+    ASSERT_TRUE(number.ok()) << number.status();
+    tracks_.push_back(*number);
+  }
+}
+
+// All tracks as one.
+TrackStatus LaneSim::Sum(const LaneStatus& lane) const {
+  TrackStatus sum;
+  sum.finished = true;
+  for (const uint8_t track : tracks_) {
+    const TrackStatus& one = lane.tracks.at(track);
+    sum.finished &= one.finished;
+    sum.failure.Update(one.failure);
+    sum.ledger += one.ledger;
+    sum.writer.payload += one.writer.payload;
+    sum.writer.durable += one.writer.durable;
+    sum.writer.lost += one.writer.lost;
+    sum.writer.write_errors += one.writer.write_errors;
+    sum.streams_open += one.streams_open;
+    sum.streams_opened += one.streams_opened;
+    sum.buffer_waits += one.buffer_waits;
+    sum.zero_copy += one.zero_copy;
+  }
+  return sum;
+}
+
+// Until the tracks have finished.
+void LaneSim::Turn(Lane& lane) {
   bool stopped = false;
   bool finished = false;
   const uint64_t stop_at = plan_.stop_early ? ring_->Roll(400) : UINT64_MAX;
   uint64_t next_crash = ring_->Roll(200);
   for (uint64_t turn = 0; !finished; ++turn) {
     lane.Turn();
-    const TrackStatus now = lane.status().tracks.at(track);
+    const TrackStatus now = Sum(lane.status());
     if (turn == 1'000'000u) Hang(now, stopped);
     EXPECT_GE(now.ledger.received, now.ledger.written + now.ledger.dropped());
-    if (!stopped && (turn >= stop_at || EverythingArrived(now))) {
+    // One that has lost its disk has stopped by itself.
+    if (!stopped && (turn >= stop_at || EverythingArrived(now) || !now.failure.ok())) {
       stopped = true;
-      lane.StopTrack(track, plan_.abort);
+      for (const auto& [track, status] : lane.status().tracks) {
+        if (status.failure.ok()) lane.StopTrack(track, plan_.abort);
+      }
     }
     if (turn == next_crash) {
       next_crash += 1 + ring_->Roll(400);
@@ -88,7 +125,6 @@ void LaneSim::Turn(Lane& lane, uint8_t track) {
       if (::testing::Test::HasFailure()) Hang(now, stopped);
     }
     finished = stopped && now.finished;
-    if (!now.failure.ok()) stopped = true;
   }
   CheckAfterPowerLoss();
 }
@@ -115,17 +151,20 @@ void LaneSim::Hang(const TrackStatus& now, bool stopped) const {
   std::abort();
 }
 
-void LaneSim::AddPeers(TrackOptions& track) {
-  if (plan_.dial) {
-    track.source.source = SocketAddress{4, 9000, 0, {10, 0, 0, 1}};
-  } else {
-    track.source.listener = ring_->AddListener();
+void LaneSim::AddPeers(std::vector<TrackOptions>& tracks) {
+  for (TrackOptions& track : tracks) {
+    if (plan_.dial) {
+      track.source.source = SocketAddress{4, 9000, 0, {10, 0, 0, 1}};
+    } else {
+      track.source.listener = ring_->AddListener();
+    }
   }
   for (uint32_t i = 0; i < plan_.peers; ++i) {
     sent_.push_back(PeerBytes(*ring_, ring_->Roll(plan_.peer_bytes_max)));
     const auto end = ring_->Roll(4) == 0 ? SimRing::PeerEnd::kReset : SimRing::PeerEnd::kClose;
+    const int listener = tracks[i % tracks.size()].source.listener;
     const int peer = plan_.dial ? ring_->AddDialledPeer(sent_.back(), end)
-                                : ring_->AddPeer(track.source.listener, sent_.back(), end);
+                                : ring_->AddPeer(listener, sent_.back(), end);
     ASSERT_EQ(peer, static_cast<int>(sent_.size()) - 1);
     if (!plan_.routes.empty()) ring_->route(peer) = plan_.routes[i % plan_.routes.size()];
   }

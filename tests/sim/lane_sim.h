@@ -21,6 +21,7 @@ struct LanePlan {
   ByteCount segment = MiB(1);
   ByteCount region = MiB(5);
   uint32_t slots = 24;
+  uint32_t tracks = 1;
   uint32_t peers = 0;
   uint64_t peer_bytes_max = 0;
   bool payload_crc = true;
@@ -60,9 +61,11 @@ class LaneSim {
 
  private:
   LaneOptions OptionsOf(const LanePlan& plan) const;
-  void Turn(Lane& lane, uint8_t track);
+  void AddTracks(Lane& lane);
+  void Turn(Lane& lane);
   void Hang(const TrackStatus& now, bool stopped) const;
-  void AddPeers(TrackOptions& track);
+  void AddPeers(std::vector<TrackOptions>& tracks);
+  TrackStatus Sum(const LaneStatus& lane) const;
   bool EverythingArrived(const TrackStatus& now) const;
   void CheckAfterPowerLoss();
   void CheckSegment(const std::string& image, SegmentId id, const SimKeeper::Published& segment);
@@ -76,6 +79,7 @@ class LaneSim {
   LanePlan plan_;
   SimRing* ring_ = nullptr;
   SimKeeper* keeper_ = nullptr;
+  std::vector<uint8_t> tracks_;
   std::vector<std::string> sent_;  // by peer number
 };
 

@@ -54,9 +54,10 @@ class SimKeeper final : public SegmentKeeper {
     Published& segment = segments_.at(update.segment);
     if (segment.sealed) mistakes_.push_back("a sealed segment was published again");
     if (update.durable < segment.durable) mistakes_.push_back("the durable mark went back");
-    // In the order of segments: nothing is named before what was received earlier.
-    if (update.segment < last_published_) mistakes_.push_back("segments published out of order");
-    last_published_ = update.segment;
+    // In the order of a recording's segments: nothing is named before what was received earlier.
+    SegmentId& last = last_published_[update.track.recording_uid];
+    if (update.segment < last) mistakes_.push_back("segments published out of order");
+    last = update.segment;
     segment.sealed = update.sealed;
     segment.durable = update.durable;
     for (StreamUpdate& stream : update.streams) {
@@ -89,7 +90,7 @@ class SimKeeper final : public SegmentKeeper {
   SimRing* ring_;
   const ByteCount segment_;
   uint64_t next_id_ = 1;
-  SegmentId last_published_{};
+  std::map<uint64_t, SegmentId> last_published_;  // by recording
   std::set<int> free_;
   std::map<SegmentId, Published> segments_;
   std::vector<std::string> mistakes_;

@@ -1,5 +1,6 @@
 // A lane that receives without copies, on a simulated NIC queue, network and disk, from one seed:
 // `--seed=N` on the command line runs that one, `--seeds=N` the first N of them.
+#include <algorithm>
 #include <cstdint>
 #include <random>
 
@@ -68,18 +69,24 @@ LanePlan MakePlan(uint64_t seed) {
   plan.device.ranges_max = 32 + static_cast<uint32_t>(dice.Roll(224));
   plan.peers = 1 + static_cast<uint32_t>(dice.Roll(dice.OneIn(4) ? 200 : 12));
   plan.peer_bytes_max = 1 + (1u << dice.Roll(20));
-  plan.slots = 6 + static_cast<uint32_t>(dice.Roll(30));
+  plan.slots = 6 + static_cast<uint32_t>(dice.OneIn(4) ? 0 : dice.Roll(30));
   plan.payload_crc = !dice.OneIn(4);
   plan.dial = dice.OneIn(8);
   plan.stop_early = dice.OneIn(3);
   plan.abort = plan.stop_early && dice.OneIn(3);
 
+  plan.tracks = dice.OneIn(3) ? 2 + static_cast<uint32_t>(dice.Roll(2)) : 1;
+  plan.slots += 6 * (plan.tracks - 1);
   plan.region = MiB(16);
   plan.queue.emplace();
   if (!dice.OneIn(3)) plan.queue->interface = "eth0";
   if (!dice.OneIn(4)) plan.queue->napi = kNapi;
   // From hardly any page to many.
   plan.queue->area = KiB(64) * (1 + dice.Roll(uint64_t{1} << dice.Roll(6)));
+  // What many sockets hold of a small area is a crawl: right, and slow to watch.
+  if (plan.peers > 20 && plan.queue->area < MiB(1)) {
+    plan.peer_bytes_max = std::min<uint64_t>(plan.peer_bytes_max, 64 << 10);
+  }
   plan.queue->required = dice.OneIn(2);
   const bool new_kernel = plan.queue->interface.empty() || !dice.OneIn(3);
   plan.kernel.has_events = new_kernel;
