@@ -201,7 +201,8 @@ TEST_F(CommandsTest, RecordsAndTellsAboutIt) {
   const Outcome recorded = Record({"--exit-after-streams", "1", "--output", "json"});
   ASSERT_EQ(recorded.code, kExitOk) << recorded.err;
   EXPECT_THAT(recorded.err, HasSubstr("listening on 127.0.0.1:"));
-  EXPECT_THAT(recorded.err, HasSubstr(absl::StrCat(", recording to ", archive_, " (receiver: copy, ")));
+  EXPECT_THAT(recorded.err,
+              HasSubstr(absl::StrCat(", recording to ", archive_, " (receiver: copy, ")));
   EXPECT_THAT(recorded.out, StartsWith("{\n"));
   EXPECT_THAT(recorded.out, EndsWith("}\n"));
   EXPECT_THAT(recorded.out, HasSubstr("\"bytesReceived\": \"3000000\""));

@@ -84,7 +84,9 @@ class UringRing final : public Ring {
                    IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
     if (options.zero_copy) params.flags |= IORING_SETUP_CQE32;
     params.cq_entries = options.completion_entries;
-    int result = io_uring_queue_init_params(options.submission_entries, &ring_, &params);
+    // The kernel wants no more submissions than completions.
+    const uint32_t submissions = std::min(options.submission_entries, options.completion_entries);
+    int result = io_uring_queue_init_params(submissions, &ring_, &params);
     if (result < 0) return WhyNoRing(-result);
     ring_is_open_ = true;
 

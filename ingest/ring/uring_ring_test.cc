@@ -155,6 +155,11 @@ class UringRingTest : public ::testing::Test {
 
 // ---- accept
 
+TEST(UringRingOptionsTest, TheCompletionQueueMayBeSmall) {
+  const auto ring = OpenUringRing({.completion_entries = 16});
+  EXPECT_TRUE(ring.ok()) << ring.status();
+}
+
 TEST_F(UringRingTest, OneAcceptTakesManyConnections) {
   const int listener = ListenOn("127.0.0.1:0");
   ring_->AcceptMultishot(kAccept, listener);

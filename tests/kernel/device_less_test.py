@@ -66,7 +66,7 @@ class EdgeTest(DeviceLessCase):
 
     def test_completion_queue_runs_out(self):
         recording = self.record_device_less(
-            nvme(512, "ext4"), "--bytes 64MiB", "--completions", "1024", streams=8)
+            nvme(512, "ext4"), "--bytes 64MiB", "--completions", "64", streams=8)
         self.assertGreater(recording.zero_copy_figure("queueFull"), 0)
 
 

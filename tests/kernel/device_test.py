@@ -162,6 +162,22 @@ class DeviceTest(NicCase):
                 self.assertRegex(said, sentence)
                 self.assertTrue(said.endswith(f"status {status}\n"), said)
 
+    def test_two_lanes_each_with_its_queue(self):
+        """A connection is received by the lane whose queue carries it, whichever accepts it."""
+        self.steering = "spread"
+        recording = self.record(
+            nvme(512, "ext4"), "--bytes 100MiB --odd",
+            ["--receiver", "zero-copy", "--interface", "sluicenic0", "--queue", "2,3",
+             "--lanes", "2", "--capacity", "1536MiB"], streams=100)
+        for receiver in recording.summary["receivers"]:
+            self.assertEqual(receiver["kind"], "ZERO_COPY")
+            self.assertGreater(int(receiver["completions"]), 0)
+            self.assertEqual(receiver["returned"], receiver["completions"])
+            self.assertEqual(receiver["kernelCopiedBytes"], "0")
+        self.assertEqual(recording.zero_copy_figure("steeredAway"), 0)
+        self.assertGreater(recording.number("bytesZeroCopy"), 0)
+        self.assertGreater(int(recording.summary["figures"]["handedOver"]), 0)
+
 
 if __name__ == "__main__":
     case_report.main(DeviceTest)

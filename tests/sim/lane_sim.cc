@@ -161,7 +161,8 @@ void LaneSim::AddPeers(std::vector<TrackOptions>& tracks) {
   }
   for (uint32_t i = 0; i < plan_.peers; ++i) {
     sent_.push_back(PeerBytes(*ring_, ring_->Roll(plan_.peer_bytes_max)));
-    const auto end = ring_->Roll(4) == 0 ? SimRing::PeerEnd::kReset : SimRing::PeerEnd::kClose;
+    auto end = ring_->Roll(4) == 0 ? SimRing::PeerEnd::kReset : SimRing::PeerEnd::kClose;
+    if (plan_.some_stay && i % 3 == 0) end = SimRing::PeerEnd::kStay;
     const int listener = tracks[i % tracks.size()].source.listener;
     const int peer = plan_.dial ? ring_->AddDialledPeer(sent_.back(), end)
                                 : ring_->AddPeer(listener, sent_.back(), end);

@@ -28,6 +28,7 @@ struct LanePlan {
   bool dial = false;
   bool stop_early = false;
   bool abort = false;
+  bool some_stay = false;  // peers: only a stop ends their streams
   // Zero-copy receive.
   std::optional<LaneQueueOptions> queue;
   SimQueue kernel;

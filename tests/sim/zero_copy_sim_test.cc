@@ -74,6 +74,7 @@ LanePlan MakePlan(uint64_t seed) {
   plan.dial = dice.OneIn(8);
   plan.stop_early = dice.OneIn(3);
   plan.abort = plan.stop_early && dice.OneIn(3);
+  plan.some_stay = plan.stop_early;
 
   plan.tracks = dice.OneIn(3) ? 2 + static_cast<uint32_t>(dice.Roll(2)) : 1;
   plan.slots += 6 * (plan.tracks - 1);

@@ -22,7 +22,7 @@ bool ExtentBuilder::MustSealBeforeEvent() const {
   return fragments_.size() + events_.size() + 1 > options_.entries_max;
 }
 
-ExtentBuilder::Placement ExtentBuilder::PlaceDirect(const Fragment& fragment) const {
+inline ExtentBuilder::Placement ExtentBuilder::PlaceDirect(const Fragment& fragment) const {
   const RegionOffset payload_end = fragment.at + fragment.length;
   Placement place;
   place.begin = {RoundDown(fragment.at.value, options_.align)};
@@ -57,7 +57,7 @@ ExtentBuilder::Placement ExtentBuilder::PlacePacked(const Fragment& fragment) co
   return place;
 }
 
-const ExtentBuilder::Placement& ExtentBuilder::Place(const Fragment& fragment) {
+inline const ExtentBuilder::Placement& ExtentBuilder::Place(const Fragment& fragment) {
   if (next_at_ == fragment.at) return next_;
   next_at_ = fragment.at;
   next_ = PlaceDirect(fragment);
@@ -86,7 +86,6 @@ void ExtentBuilder::Touch(UnixNanos now) {
 }
 
 void ExtentBuilder::Introduce(StreamId id, StreamOffset at, UnixNanos now, uint64_t segment) {
-  if (introduced_ == id && introduced_in_ == segment) return;
   introduced_ = id;
   introduced_in_ = segment;
   const auto found = streams_.find(id);
@@ -107,7 +106,7 @@ void ExtentBuilder::Introduce(StreamId id, StreamOffset at, UnixNanos now, uint6
 
 // Extends the ranges so that they enclose the fragment; returns where its payload begins, counted
 // from the first range.
-uint64_t ExtentBuilder::TakePlace(const Fragment& fragment, const Placement& place) {
+inline uint64_t ExtentBuilder::TakePlace(const Fragment& fragment, const Placement& place) {
   const RegionOffset payload_end = place.payload + fragment.length;
   range_bytes_ += place.more;
   if (!place.extends) {
@@ -127,12 +126,14 @@ uint64_t ExtentBuilder::TakePlace(const Fragment& fragment, const Placement& pla
   return range_bytes_ - (ranges_.back().end - place.payload).value;
 }
 
-void ExtentBuilder::Add(const Fragment& fragment, RegionLease lease, UnixNanos now,
+void ExtentBuilder::Add(const Fragment& fragment, RegionLease&& lease, UnixNanos now,
                         uint64_t segment) {
   const Placement& place = Place(fragment);
   SLUICE_CHECK(fragment.length.value > 0 && place.fits);
   Touch(now);
-  Introduce(fragment.stream, fragment.stream_offset, now, segment);
+  if (introduced_ != fragment.stream || introduced_in_ != segment) {
+    Introduce(fragment.stream, fragment.stream_offset, now, segment);
+  }
 
   const uint64_t length = fragment.length.value;
   const uint64_t at = TakePlace(fragment, place);

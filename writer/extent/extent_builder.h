@@ -50,7 +50,7 @@ class ExtentBuilder {
 
   // `segment` is the number of the segment, counted by the track, into which this extent will go:
   // a stream that appears in one for the first time is introduced by an event.
-  void Add(const Fragment& fragment, RegionLease lease, UnixNanos now, uint64_t segment);
+  void Add(const Fragment& fragment, RegionLease&& lease, UnixNanos now, uint64_t segment);
   void AddOpened(const StreamOpened& stream, UnixNanos now, uint64_t segment);
   void AddClosed(StreamId stream, StreamOffset length, CloseReason how, UnixNanos now);
 
@@ -114,7 +114,7 @@ class ExtentBuilder {
   const ExtentBuilderOptions options_;
 
   absl::flat_hash_map<StreamId, OpenStream> streams_;
-  // The last answer of Introduce(): most fragments follow one of the same stream.
+  // Whom Introduce() was last asked for: most fragments follow one of the same stream.
   StreamId introduced_{};
   uint64_t introduced_in_ = UINT64_MAX;
   Ledger ledger_;
