@@ -30,6 +30,15 @@ ExtentBuilderOptions BuilderOptions(const LaneParts& parts, const TrackOptions& 
   return builder;
 }
 
+StreamReceiverOptions ReceiverOptions(uint8_t number, const LaneParts& parts) {
+  StreamReceiverOptions receiver;
+  receiver.track = number;
+  receiver.queue = parts.queue;
+  // Beside a queue there are few chunks, and few connections that need them.
+  if (parts.queue != nullptr) receiver.chunks_provided = receiver.chunks_provided_max = 1;
+  return receiver;
+}
+
 SegmentWriterOptions WriterOptions(uint8_t number, const LaneParts& parts,
                                    const TrackOptions& options) {
   SegmentWriterOptions writer;
@@ -48,8 +57,7 @@ Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options
     : parts_(parts),
       options_(options),
       accept_tag_{OpKind::kAccept, number, 0, 0},
-      receiver_(*parts.ring, *parts.region, *parts.chunks, *this,
-                {.track = number, .queue = parts.queue}),
+      receiver_(*parts.ring, *parts.region, *parts.chunks, *this, ReceiverOptions(number, parts)),
       builder_(*parts.region, *parts.slab, BuilderOptions(parts, options)),
       writer_(*parts.ring, *parts.keeper, options.identity, std::move(on_segment_ready),
               WriterOptions(number, parts, options)) {

@@ -7,6 +7,10 @@
 namespace sluice {
 namespace {
 
+// Few connections at a time: a thousand let loose on one free chunk would all but one be back in
+// the line.
+constexpr uint32_t kArmedPerChunk = 16;
+
 StreamEnd JudgeEnd(int32_t result) {
   switch (-result) {
     case 0:
@@ -171,10 +175,16 @@ void StreamReceiver::Close(OpTag tag, Connection& connection, StreamEnd how) {
   connections_.Finish(tag);
 }
 
-void StreamReceiver::ProvideChunks() {
+uint32_t StreamReceiver::ChunksWanted() const {
   // A track that waits for its first stream keeps one chunk, not a share that others could use.
-  const uint32_t wanted = idle() ? 1 : options_.chunks_provided_max;
-  while (provided_ < wanted) {
+  if (idle()) return 1;
+  const bool many = connections_.size() > options_.chunks_provided * kArmedPerChunk;
+  const bool plenty = chunks_->free_count() * 4 > chunks_->count() * 3;
+  return many && plenty ? options_.chunks_provided_max : options_.chunks_provided;
+}
+
+void StreamReceiver::ProvideChunks() {
+  while (provided_ < ChunksWanted()) {
     const std::optional<uint32_t> chunk = chunks_->Take();
     if (!chunk) return;
     const uint16_t id = free_buffers_.back();
@@ -193,9 +203,6 @@ absl::Duration StreamReceiver::OnTurn(absl::Duration now) {
   const auto rearm = [this](OpTag tag) { Arm(tag, *connections_.Find(tag)); };
   absl::Duration next = absl::InfiniteDuration();
   if (zero_copy_) next = zero_copy_->OnTurn(now, rearm);
-  // Few at a time: a thousand connections let loose on one free chunk would all but one be back
-  // in the line.
-  constexpr uint32_t kArmedPerChunk = 16;
   for (uint32_t left = provided_ * kArmedPerChunk; left > 0 && !waiting_.empty(); --left) {
     const OpTag tag = waiting_.front();
     waiting_.pop_front();

@@ -23,7 +23,10 @@ struct StreamReceiverOptions {
   uint8_t track = 0;  // of the lane: also the number of its buffer group
   uint32_t connections_max = 16384;
   // Chunks in the kernel's hands at a time. Few of them stay in the processor's cache.
-  uint32_t chunks_provided_max = 4;
+  uint32_t chunks_provided = 4;
+  // Of more connections than those feed, as long as three quarters of all chunks are free: what
+  // the kernel has been given it keeps. A power of two.
+  uint32_t chunks_provided_max = 16;
   // The lane's NIC queue; outlives the receiver. None: every connection is received by copying.
   InterfaceQueue* queue = nullptr;
 };
@@ -92,6 +95,7 @@ class StreamReceiver {
   void Wait(OpTag tag, const Connection& connection);
   void Cancel(OpTag tag, const Connection& connection);
   void Close(OpTag tag, Connection& connection, StreamEnd how);
+  uint32_t ChunksWanted() const;
   void ProvideChunks();
 
   Ring* ring_;

@@ -199,7 +199,7 @@ class World {
   RecordingSink sink;
   std::unique_ptr<StreamReceiver> receiver;
   absl::Duration next_turn = absl::ZeroDuration();  // when the receiver wants to come again
-  std::vector<std::string> sent;  // by peer number - 1
+  std::vector<std::string> sent;                    // by peer number - 1
   uint64_t refused = 0;
   bool stop_accepting = false;
 
@@ -221,7 +221,8 @@ TEST(StreamReceiverTest, EveryByteOnceInOrderWhateverHappens) {
     options.chunk = KiB(uint64_t{1} << (dice() % 7));
     options.chunks = 1 + static_cast<uint32_t>(dice() % 12);
     options.receiver.track = static_cast<uint8_t>(dice());
-    options.receiver.chunks_provided_max = 1u << (dice() % 4);
+    options.receiver.chunks_provided = 1u << (dice() % 4);
+    options.receiver.chunks_provided_max = options.receiver.chunks_provided << (dice() % 3);
     World world(seed, options);
     const uint64_t peers = 1 + dice() % (seed % 10 == 0 ? 100 : 10);
     const uint64_t bytes_max = 1 + (uint64_t{1} << (dice() % 18)) / (peers > 10 ? 8 : 1);
@@ -275,7 +276,7 @@ TEST(StreamReceiverTest, AnIdleReceiverKeepsOneChunk) {
   world.AddPeer("x", PeerEnd::kStay);
   ASSERT_TRUE(world.RunUntil([&] { return world.sink.fragments == 1; }));
   world.Turn();
-  EXPECT_EQ(world.chunks.free_count(), 4u);  // it has chunks_provided_max
+  EXPECT_EQ(world.chunks.free_count(), 4u);  // it has chunks_provided
   world.receiver->Abort();
   ASSERT_TRUE(world.RunUntilClosed(1));
 }
@@ -317,7 +318,7 @@ TEST(StreamReceiverTest, ReceiversShareChunks) {
     for (uint8_t track = 0; track < 2; ++track) {
       receivers.push_back(std::make_unique<StreamReceiver>(
           ring, *region, chunks, sinks[track],
-          StreamReceiverOptions{.track = track, .chunks_provided_max = 2}));
+          StreamReceiverOptions{.track = track, .chunks_provided = 2, .chunks_provided_max = 2}));
       ASSERT_TRUE(receivers[track]->Open().ok());
       for (int i = 0; i < 3; ++i) {
         sent.push_back(RandomBytes(ring, ring.Roll(20'000)));

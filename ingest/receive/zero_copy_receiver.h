@@ -78,7 +78,8 @@ class ZeroCopyReceiver {
       waiting_.pop_front();
       rearm(connection);
     }
-    return waiting_.empty() ? absl::InfiniteDuration() : try_at_ - now;
+    if (waiting_.empty()) return absl::InfiniteDuration();
+    return starved_ ? try_at_ - now : absl::ZeroDuration();
   }
   bool starved() const { return starved_ && !waiting_.empty(); }
   bool pressed() const { return queue_->pressed(); }

@@ -122,6 +122,14 @@ TEST(ZeroCopySimTest, NothingDurableIsLostAndEveryPageComesHome) {
   EXPECT_GT(counts.cut_short, 0u);
 }
 
+// Two tracks once held every chunk beside the queue, for connections that needed none; the third
+// track's connections waited for one for ever.
+TEST(ZeroCopySimTest, NoTrackKeepsTheChunksOfAnother) {
+  LaneSimCounts counts;
+  LaneSim sim(counts);
+  sim.Run(1447, MakePlan(1447));
+}
+
 }  // namespace
 }  // namespace sluice
 

@@ -2,7 +2,8 @@
 #
 #   record.sh STEERING KNOBS TSO RECORD.SH'S ARGUMENTS...
 #
-# STEERING   queue: the streams go to queue 3; away: they go to the others; spread: to all of them
+# STEERING   queue: the streams go to queue 3; away: they go to the others; spread: to all of them;
+#            leave: they go to queue 3, and from the middle on to the others
 # KNOBS      as in "buffer_placement=1 drop_every=100"
 # TSO        of the sender: on, and the NIC hands up what is larger than a packet, or off
 #
@@ -21,6 +22,16 @@ if [ $steering = spread ]; then
   ethtool --features sluicenic0 ntuple off
   ethtool --set-rxfh-indir sluicenic0 equal 4
 fi
+
+leave_the_queue() {
+  until ethtool --statistics sluicenic0 | grep -q 'rx3_split: [0-9]\{3\}'; do
+    usleep 10000
+  done
+  # Of the one rule for IPv4, the other for IPv6, the first.
+  ethtool --config-ntuple sluicenic0 delete 0
+}
+if [ $steering = leave ]; then leave_the_queue & fi
+
 for knob in $knobs; do
   echo ${knob#*=} >/sys/kernel/debug/sluicenic/0/${knob%%=*}
 done
