@@ -131,9 +131,10 @@ TEST(ServeConfigTest, UnknownFieldsAreFoundBehindTabsAndBreaks) {
 }
 
 TEST(ServeConfigTest, UnknownFieldsLikeNoneGetTheList) {
-  EXPECT_EQ(RefusalOfLine("bananas: 2"),
-            "c:2:1: unknown field \"bananas\"; there are: archive, lanes, region_size, api, receiver, "
-            "recording");
+  EXPECT_EQ(
+      RefusalOfLine("bananas: 2"),
+      "c:2:1: unknown field \"bananas\"; there are: archive, lanes, region_size, api, receiver, "
+      "recording");
 }
 
 TEST(ServeConfigTest, TheArchiveIsRequired) {

@@ -24,7 +24,7 @@ struct InterfaceQueueCounters {
   uint64_t kernel_copies = 0;
   uint64_t allocation_failures = 0;  // events: the device found no free page
   uint64_t flushes = 0;
-  uint64_t pages = 0;         // of the area
+  uint64_t pages = 0;   // of the area
   uint64_t leased = 0;  // references now in our hands
 };
 
