@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "control/cli/archive_view.h"
 #include "control/cli/command.h"
@@ -34,6 +35,12 @@ void AddDaemon(const v1::Daemon& daemon, Properties& properties) {
                             HumanSize({static_cast<uint64_t>(daemon.region_bytes())}), " of memory",
                             daemon.region_registered() ? "" : ", not registered",
                             daemon.region_huge_pages() ? ", in huge pages" : ""));
+  for (int i = 0; i < daemon.receivers_size(); ++i) {
+    const v1::Receiver& receiver = daemon.receivers(i);
+    properties.Add(daemon.receivers_size() == 1 ? "Receiver" : absl::StrCat("Receiver ", i),
+                   absl::StrCat(absl::AsciiStrToLower(v1::Receiver::Kind_Name(receiver.kind())),
+                                ", because ", receiver.reason()));
+  }
 }
 
 absl::Status Run(const Options& options) {
