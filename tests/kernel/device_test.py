@@ -168,6 +168,18 @@ class DeviceTest(NicCase):
                 self.assertRegex(said, sentence)
                 self.assertTrue(said.endswith(f"status {status}\n"), said)
 
+    def test_stream_that_is_steered_elsewhere_later(self):
+        """The kernel copies what came elsewhere; it is noticed, counted, and nothing is lost."""
+        self.steering = "moves"
+        self.tso = "off"
+        recording = self.record_from_nic("--bytes 64MiB")
+        self.assertGreater(recording.number("bytesZeroCopy"), 0)
+        self.assertGreater(recording.number("bytesCopied"), 0)
+        self.assertEqual(recording.number("bytesZeroCopy") + recording.number("bytesCopied"),
+                         recording.sent["bytes"])
+        self.assertGreater(int(self.receiver["kernelCopiedBytes"]), 0)
+        self.assertEqual(recording.zero_copy_figure("handedToCopy"), 0)
+
     def test_two_lanes_each_with_its_queue(self):
         """A connection is received by the lane whose queue carries it, whichever accepts it."""
         self.steering = "spread"

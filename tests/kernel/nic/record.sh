@@ -32,6 +32,14 @@ leave_the_queue() {
 }
 if [ $steering = leave ]; then leave_the_queue & fi
 
+if [ $steering = moves ]; then
+  {
+    until [ "$(ethtool --statistics sluicenic0 | sed -n 's/.*rx3_split: //p')" -gt 200 ]; do
+      usleep 1000
+    done
+    ethtool --features sluicenic0 ntuple off
+  } &
+fi
 for knob in $knobs; do
   echo ${knob#*=} >/sys/kernel/debug/sluicenic/0/${knob%%=*}
 done

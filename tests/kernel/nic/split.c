@@ -248,6 +248,19 @@ static struct sk_buff *split(struct sluicenic_queue *queue, const struct sk_buff
 	return skb;
 }
 
+/*
+ * Hands the frame up as it is. A clone is not: the sender has the other half until the payload is
+ * acknowledged, and GRO, which rearranges fragments, would do so in both.
+ */
+static bool forward(struct net_device *dev, struct sk_buff *frame)
+{
+	if (skb_unclone(frame, GFP_ATOMIC)) {
+		kfree_skb(frame);
+		return false;
+	}
+	return __dev_forward_skb(dev, frame) == NET_RX_SUCCESS;	/* else it has freed it */
+}
+
 /* Takes the frame. In the queue's NAPI. */
 void sluicenic_receive(struct sluicenic_queue *queue, struct sk_buff *frame)
 {
@@ -262,8 +275,8 @@ void sluicenic_receive(struct sluicenic_queue *queue, struct sk_buff *frame)
 			consume_skb(frame);
 		else
 			kfree_skb(frame);
-	} else if (__dev_forward_skb(dev, frame) != NET_RX_SUCCESS) {
-		skb = NULL;	/* It has freed it. */
+	} else if (!forward(dev, frame)) {
+		skb = NULL;
 	}
 	if (!skb) {
 		dev_dstats_rx_dropped(dev);
