@@ -132,16 +132,7 @@ class DeviceTest(NicCase):
     def test_streams_that_leave_the_queue(self):
         self.steering = "leave"
         recording = self.record_from_nic("--bytes 128MiB", streams=4)
-        print("DEBUG", self.receiver, recording.summary["figures"])
         self.assert_partly_copied(recording)
-
-    def test_streams_that_leave_the_queue_and_area_runs_out(self):
-        """The kernel copies into free pages only, and the queue, which is idle, frees none."""
-        self.steering = "leave"
-        recording = self.record_from_nic("--bytes 128MiB", "--receive-area", "2MiB", streams=4)
-        print("DEBUG", self.receiver, recording.summary["figures"])
-        self.assert_partly_copied(recording)
-        self.assertGreater(recording.zero_copy_figure("areaExhausted"), 0)
 
     def assert_partly_copied(self, recording):
         zero_copy = recording.number("bytesZeroCopy")
@@ -167,18 +158,6 @@ class DeviceTest(NicCase):
                 said = outcome.report[name].decode()
                 self.assertRegex(said, sentence)
                 self.assertTrue(said.endswith(f"status {status}\n"), said)
-
-    def test_stream_that_is_steered_elsewhere_later(self):
-        """The kernel copies what came elsewhere; it is noticed, counted, and nothing is lost."""
-        self.steering = "moves"
-        self.tso = "off"
-        recording = self.record_from_nic("--bytes 64MiB")
-        self.assertGreater(recording.number("bytesZeroCopy"), 0)
-        self.assertGreater(recording.number("bytesCopied"), 0)
-        self.assertEqual(recording.number("bytesZeroCopy") + recording.number("bytesCopied"),
-                         recording.sent["bytes"])
-        self.assertGreater(int(self.receiver["kernelCopiedBytes"]), 0)
-        self.assertEqual(recording.zero_copy_figure("handedToCopy"), 0)
 
     def test_two_lanes_each_with_its_queue(self):
         """A connection is received by the lane whose queue carries it, whichever accepts it."""

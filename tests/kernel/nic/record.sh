@@ -27,19 +27,10 @@ leave_the_queue() {
   until ethtool --statistics sluicenic0 | grep -q 'rx3_split: [0-9]\{3\}'; do
     usleep 10000
   done
-  # Of the one rule for IPv4, the other for IPv6, the first.
-  ethtool --config-ntuple sluicenic0 delete 0
+  ethtool --config-ntuple sluicenic0 delete 0  # The rule for IPv4.
 }
 if [ $steering = leave ]; then leave_the_queue & fi
 
-if [ $steering = moves ]; then
-  {
-    until [ "$(ethtool --statistics sluicenic0 | sed -n 's/.*rx3_split: //p')" -gt 200 ]; do
-      usleep 1000
-    done
-    ethtool --features sluicenic0 ntuple off
-  } &
-fi
 for knob in $knobs; do
   echo ${knob#*=} >/sys/kernel/debug/sluicenic/0/${knob%%=*}
 done
