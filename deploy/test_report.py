@@ -83,7 +83,8 @@ def main():
                         help="a reason to skip a test; with any given, others are failures")
     parser.add_argument("--failed", action="append", default=[], metavar="WHAT",
                         help="a failure of something that is not a test")
-    arguments = parser.parse_args()
+    # What ran and what failed come as they happened, in any order.
+    arguments = parser.parse_intermixed_args()
     report = Report(arguments.allow_skip)
     report.failed += arguments.failed
     for run in arguments.runs:

@@ -135,7 +135,7 @@ TEST_F(DoctorTest, AQueueThatIsNotThere) {
 }
 
 TEST_F(DoctorTest, TheDiskOfADirectoryAndOfAnArchive) {
-  const auto expect_disk = [this](const std::string& path) {
+  const auto expect_disk = [](const std::string& path) {
     const Json report = Ask({"--archive", path});
     EXPECT_THAT(State(report, "disk"), AnyOf("OK", "WARNING"));
     EXPECT_THAT(Found(report, "alignment"), HasSubstr("memory "));
