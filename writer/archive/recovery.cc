@@ -424,6 +424,9 @@ absl::Status Recovery::EndLearnedRecordings() {
 
 absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
   report_.catalog_rebuilt = rebuild;
+  if (const std::string note = catalog_.migration_note(); !note.empty()) {
+    report_.notes.push_back(note);
+  }
   if (rebuild) SLUICE_RETURN_IF_ERROR(catalog_.Clear());
   SLUICE_RETURN_IF_ERROR(ReadCatalog());
   for (uint32_t slot = 0; slot < archive_.meta().segment_count; ++slot) {

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
+#include "writer/catalog/migration.h"
 #include "writer/catalog/schema.h"
 #include "writer/catalog/sqlite.h"
 #include "writer/stream_id.h"
@@ -35,7 +36,7 @@ Plain FromBytes(absl::Span<const std::byte> bytes) {
 
 constexpr char kSelectRecording[] =
     "SELECT uid, id, source, state, created_ns, stopped_ns, failure,"
-    " (SELECT COUNT(*) FROM streams WHERE recording_uid = uid),"
+    " stream_count,"
     " (SELECT COALESCE(SUM(payload), 0) FROM segments WHERE recording_uid = uid)"
     " FROM recordings";
 
@@ -128,7 +129,14 @@ std::string PrefixEnd(const std::string& prefix) { return prefix + '\x7f'; }
 
 class SqliteCatalog final : public Catalog {
  public:
-  explicit SqliteCatalog(std::unique_ptr<SqliteDatabase> db) : db_(std::move(db)) {}
+  SqliteCatalog(std::unique_ptr<SqliteDatabase> db, int64_t version_found)
+      : db_(std::move(db)), version_found_(version_found) {}
+
+  std::string migration_note() const override {
+    if (version_found_ == 0 || version_found_ == kCatalogVersion) return "";
+    return absl::StrCat("the catalog was brought from version ", version_found_, " to ",
+                        kCatalogVersion);
+  }
 
   absl::StatusOr<std::vector<RecordingRow>> Recordings() override {
     SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
@@ -225,9 +233,14 @@ class SqliteCatalog final : public Catalog {
         }
       }
       SLUICE_ASSIGN_OR_RETURN(
-          SqliteQuery query, db_->Query("INSERT OR REPLACE INTO recordings"
-                                        " (uid, id, source, state, created_ns, stopped_ns, failure)"
-                                        " VALUES (?, ?, ?, ?, ?, ?, ?)"));
+          SqliteQuery query,
+          db_->Query("INSERT INTO recordings"
+                     " (uid, id, source, state, created_ns, stopped_ns, failure, stream_count)"
+                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+                     "         (SELECT COUNT(*) FROM streams WHERE recording_uid = ?1))"
+                     " ON CONFLICT (uid) DO UPDATE SET id = excluded.id, source = excluded.source,"
+                     " state = excluded.state, created_ns = excluded.created_ns,"
+                     " stopped_ns = excluded.stopped_ns, failure = excluded.failure"));
       return query.Bind(Signed(row.uid))
           .Bind(row.id)
           .Bind(row.source)
@@ -429,35 +442,9 @@ class SqliteCatalog final : public Catalog {
         .Run();
   }
 
-  std::unique_ptr<SqliteDatabase> db_;
+  const std::unique_ptr<SqliteDatabase> db_;
+  const int64_t version_found_;
 };
-
-absl::Status NotACatalog(const std::string& path, absl::string_view why) {
-  return absl::DataLossError(absl::StrCat(
-      "catalog ", path, ": ", why,
-      "; what it held is in the segments: run \"sluice archive rebuild\" on the archive"));
-}
-
-// The schema of an existing catalog, or a new one's.
-absl::Status CheckSchema(SqliteDatabase& db, const std::string& path, Catalog::Mode mode) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t application, db.QueryInt("PRAGMA application_id"));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t version, db.QueryInt("PRAGMA user_version"));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t tables, db.QueryInt("SELECT COUNT(*) FROM sqlite_schema"));
-  if (tables == 0 && mode == Catalog::Mode::kReadWrite) {
-    return db.Transaction([&] {
-      return db.Execute(absl::StrCat(kCatalogSchema,
-                                     "PRAGMA application_id = ", kCatalogApplicationId,
-                                     "; PRAGMA user_version = ", kCatalogVersion));
-    });
-  }
-  if (application != kCatalogApplicationId) return NotACatalog(path, "it is not a catalog");
-  if (version > kCatalogVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("catalog ", path, " has version ", version,
-                                                      "; this program knows up to ",
-                                                      kCatalogVersion, ": use a newer one"));
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::unique_ptr<SqliteDatabase>> OpenDatabase(const std::string& path,
                                                              Catalog::Mode mode) {
@@ -472,19 +459,29 @@ absl::StatusOr<std::unique_ptr<SqliteDatabase>> OpenDatabase(const std::string& 
         "67108864"));
   }
   SLUICE_RETURN_IF_ERROR(db->Execute("PRAGMA temp_store = MEMORY"));
-  SLUICE_RETURN_IF_ERROR(CheckSchema(*db, path, mode));
   return db;
+}
+
+absl::StatusOr<std::unique_ptr<Catalog>> OpenCatalog(const std::string& path, Catalog::Mode mode) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<SqliteDatabase> db, OpenDatabase(path, mode));
+  int64_t found = kCatalogVersion;
+  if (mode == Catalog::Mode::kReadWrite) {
+    SLUICE_ASSIGN_OR_RETURN(found, MigrateCatalog(*db, path, kCatalogSteps));
+  } else {
+    SLUICE_RETURN_IF_ERROR(CheckCatalog(*db, path, kCatalogVersion));
+  }
+  return std::make_unique<SqliteCatalog>(std::move(db), found);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path, Mode mode) {
-  absl::StatusOr<std::unique_ptr<SqliteDatabase>> db = OpenDatabase(path, mode);
-  if (db.ok()) return std::make_unique<SqliteCatalog>(*std::move(db));
-  if (absl::IsDataLoss(db.status()) && !absl::StrContains(db.status().message(), "rebuild")) {
-    return NotACatalog(path, db.status().message());
+  absl::StatusOr<std::unique_ptr<Catalog>> catalog = OpenCatalog(path, mode);
+  if (absl::IsDataLoss(catalog.status()) &&
+      !absl::StrContains(catalog.status().message(), "rebuild")) {
+    return NotACatalog(path, catalog.status().message());
   }
-  return db.status();
+  return catalog;
 }
 
 }  // namespace sluice

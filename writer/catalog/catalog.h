@@ -89,10 +89,14 @@ class Catalog {
  public:
   enum class Mode { kReadOnly, kReadWrite };
 
-  // kReadWrite creates what is missing. DATA_LOSS: not a catalog, or a damaged one (the message
-  // names `sluice archive rebuild`); FAILED_PRECONDITION: made by a newer version.
+  // kReadWrite creates what is missing, and brings the catalog of an older version up to date.
+  // DATA_LOSS: not a catalog, or a damaged one (the message names `sluice archive rebuild`);
+  // FAILED_PRECONDITION: made by a newer version, or kReadOnly and made by an older one.
   static absl::StatusOr<std::unique_ptr<Catalog>> Open(const std::string& path, Mode mode);
   virtual ~Catalog() = default;
+
+  // One sentence when Open() found an older version; else empty.
+  virtual std::string migration_note() const = 0;
 
   // Reading.
   virtual absl::StatusOr<std::vector<RecordingRow>> Recordings() = 0;

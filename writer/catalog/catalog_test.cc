@@ -172,6 +172,22 @@ TEST_F(CatalogTest, PublishedStreamsAreFound) {
   EXPECT_TRUE(absl::IsNotFound(catalog_->Stream(StreamId{8}).status()));
 }
 
+TEST_F(CatalogTest, StreamsAreCountedAsTheyComeAndGo) {
+  Begin(Segment(1, 0));
+  Publish(Update(1, {Stream(7, 0, 10), Stream(8, 0, 10, CloseReason::kReset)}));
+  // Published before the recording was known.
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 2u);
+  Publish(Update(1, {Stream(7, 0, 20), Stream(9, 0, 10, CloseReason::kReset)}, /*sealed=*/true));
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 3u);
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 3u);
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{1}).ok());
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 1u);  // 7 is open: more may come
+  ASSERT_TRUE(catalog_->CloseInterrupted({9}).ok());
+  EXPECT_EQ(catalog_->Recording("a")->stream_count, 0u);
+}
+
 TEST_F(CatalogTest, AnUnknownSegmentPublishesNothingOfTheBatch) {
   Begin(Segment(1, 0));
   const std::vector<SegmentUpdate> batch = {Update(1, {Stream(7, 0, 10)}),
@@ -416,12 +432,12 @@ TEST_F(CatalogTest, ANewerCatalogIsNamed) {
   catalog_.reset();
   {
     const auto other = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadWrite);
-    ASSERT_TRUE((*other)->Execute("PRAGMA user_version = 2").ok());
+    ASSERT_TRUE((*other)->Execute("PRAGMA user_version = 99").ok());
   }
   for (const auto mode : {Catalog::Mode::kReadOnly, Catalog::Mode::kReadWrite}) {
     const absl::Status status = Catalog::Open(path_, mode).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("version 2"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("version 99"));
   }
 }
 

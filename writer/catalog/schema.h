@@ -1,17 +1,22 @@
-// The catalog's tables. A change of them raises kCatalogVersion.
+// The catalog's tables, as the steps that lead from each version to the next.
 #ifndef WRITER_CATALOG_SCHEMA_H_
 #define WRITER_CATALOG_SCHEMA_H_
 
 #include <cstdint>
+#include <iterator>
 
 namespace sluice {
 
-inline constexpr int64_t kCatalogVersion = 1;                 // PRAGMA user_version
 inline constexpr int64_t kCatalogApplicationId = 0x534C4943;  // "SLIC", PRAGMA application_id
 
+// A new catalog takes all of the steps, an old one those that it lacks; so both come out alike.
+// A step is one transaction. What a release has written is never edited, only followed by another
+// step. A step may drop what the segments can say again (streams, parts, segments), and must
+// carry over everything else.
+//
 // Times are nanoseconds since 1970. `peer`, `local` and `ledger` are the bytes of the structs in
 // the segments. Lists page by id, which is the rowid and so the end of every index.
-inline constexpr char kCatalogSchema[] = R"sql(
+inline constexpr char kCatalogStep1[] = R"sql(
 CREATE TABLE archive (
   last_segment_id INTEGER NOT NULL
 );
@@ -66,6 +71,24 @@ CREATE TABLE deletions (
   recording_uid INTEGER PRIMARY KEY
 );
 )sql";
+
+// Of the release that is being made: still edited.
+inline constexpr char kCatalogStep2[] = R"sql(
+-- How many streams a recording has, so that nobody has to count a million of them.
+ALTER TABLE recordings ADD COLUMN stream_count INTEGER NOT NULL DEFAULT 0;
+UPDATE recordings SET stream_count =
+  (SELECT COUNT(*) FROM streams WHERE recording_uid = recordings.uid);
+CREATE TRIGGER stream_counted AFTER INSERT ON streams BEGIN
+  UPDATE recordings SET stream_count = stream_count + 1 WHERE uid = new.recording_uid;
+END;
+CREATE TRIGGER stream_uncounted AFTER DELETE ON streams BEGIN
+  UPDATE recordings SET stream_count = stream_count - 1 WHERE uid = old.recording_uid;
+END;
+)sql";
+
+inline constexpr const char* kCatalogSteps[] = {kCatalogStep1, kCatalogStep2};
+
+inline constexpr int64_t kCatalogVersion = std::size(kCatalogSteps);  // PRAGMA user_version
 
 }  // namespace sluice
 
