@@ -39,7 +39,8 @@ void WriteAll(const std::string& corpus) {
       segment.Add({{first, 0, "GET /"}}, {TestSegment::Open(first), TestSegment::Open(second)});
   const FileOffset ends = segment.Add({{first, 5, "index"}, {second, 0, "hello"}},
                                       {TestSegment::Close(first, 10)}, /*payload_crc=*/false);
-  const FileOffset events = segment.Add({}, {TestSegment::Close(second, 5)});
+  const FileOffset gaps = segment.Add({{second, 9, "again"}}, {TestSegment::Gap(second, 5, 4)});
+  const FileOffset events = segment.Add({}, {TestSegment::Close(second, 14)});
   Write(corpus + "/segment/empty", {});
   Write(corpus + "/segment/header", segment.image().subspan(0, kBlockBytes));
   segment.Seal();
@@ -50,6 +51,7 @@ void WriteAll(const std::string& corpus) {
   Write(corpus + "/extent/example", segment.image().subspan(example.value, kBlockBytes));
   Write(corpus + "/extent/two_streams", segment.image().subspan(ends.value, kBlockBytes));
   Write(corpus + "/extent/events_only", segment.image().subspan(events.value, kBlockBytes));
+  Write(corpus + "/extent/gap", segment.image().subspan(gaps.value, kBlockBytes));
   Write(corpus + "/extent/empty", {});
 
   ArchiveMeta meta;

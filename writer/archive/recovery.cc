@@ -35,7 +35,8 @@ StreamUpdate UpdateOf(const StreamRecord& record) {
           .end = {record.end},
           .reason = record.reason,
           .peer = record.peer,
-          .local = record.local};
+          .local = record.local,
+          .dropped = {record.dropped}};
 }
 
 SegmentRow RowOf(const SegmentHeader& header) {
@@ -268,20 +269,35 @@ absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& f
 
 // Power may take the end of one segment and leave the begin of the next, which was written at the
 // same time and was not durable either. A stream ends where its first byte is missing: whether
-// the extent goes on where earlier ones, of segments that were scanned before, have ended.
+// the extent goes on where earlier ones, of segments that were scanned before, have ended. A gap
+// that it tells of is not missing.
 bool Recovery::Continues(const ExtentIndex& extent) {
-  std::map<uint64_t, uint64_t> ends;
+  struct Range {
+    uint64_t stream, begin, end;
+    auto operator<=>(const Range&) const = default;
+  };
+  std::vector<Range> ranges;
   for (const FragmentEntry& fragment : extent.fragments) {
-    const auto at = ends.find(fragment.stream_id);
-    const auto known = stream_ends_.find(fragment.stream_id);
-    uint64_t reached = fragment.stream_offset;  // nothing is known of it
+    ranges.push_back(
+        {fragment.stream_id, fragment.stream_offset, fragment.stream_offset + fragment.length});
+  }
+  for (const StreamEvent& event : extent.events) {
+    if (event.type != StreamEventType::kGap) continue;
+    ranges.push_back({event.stream_id, event.stream_offset, event.stream_offset + event.gap_bytes});
+  }
+  std::sort(ranges.begin(), ranges.end());
+  std::map<uint64_t, uint64_t> ends;
+  for (const Range& range : ranges) {
+    const auto at = ends.find(range.stream);
+    const auto known = stream_ends_.find(range.stream);
+    uint64_t reached = range.begin;  // nothing is known of it
     if (at != ends.end()) {
       reached = at->second;
     } else if (known != stream_ends_.end()) {
       reached = known->second;
     }
-    if (fragment.stream_offset > reached) return false;
-    ends[fragment.stream_id] = std::max(reached, fragment.stream_offset + fragment.length);
+    if (range.begin > reached) return false;
+    ends[range.stream] = std::max(reached, range.end);
   }
   for (const auto& [stream, end] : ends) stream_ends_[stream] = end;
   return true;

@@ -11,6 +11,7 @@ void Fold(StreamUpdate& into, const StreamUpdate& later) {
   into.begin = std::min(into.begin, later.begin);
   into.end = std::max(into.end, later.end);
   if (later.reason != CloseReason::kNone) into.reason = later.reason;
+  into.dropped = std::max(into.dropped, later.dropped);
 }
 
 }  // namespace

@@ -56,7 +56,8 @@ RecordingRow ReadRecording(const SqliteQuery& query) {
 
 constexpr char kSelectStream[] =
     "SELECT s.id, r.id, s.recording_uid, s.peer, s.local, s.opened_ns, s.last_ns, s.\"begin\","
-    " s.durable, s.open, s.reason"
+    " s.durable, s.open, s.reason,"
+    " (SELECT COALESCE(SUM(q.dropped), 0) FROM parts q WHERE q.stream_id = s.id)"
     " FROM streams s LEFT JOIN recordings r ON r.uid = s.recording_uid";
 
 StreamRow ReadStream(const SqliteQuery& query) {
@@ -72,6 +73,7 @@ StreamRow ReadStream(const SqliteQuery& query) {
   row.durable = {Unsigned(query.Int(8))};
   row.open = query.Int(9) != 0;
   row.reason = static_cast<CloseReason>(query.Int(10));
+  row.dropped = {Unsigned(query.Int(11))};
   return row;
 }
 
@@ -431,14 +433,16 @@ class SqliteCatalog final : public Catalog {
                                .Run());
     SLUICE_ASSIGN_OR_RETURN(
         SqliteQuery part,
-        db_->Query("INSERT INTO parts (stream_id, segment_id, \"begin\", \"end\")"
-                   " VALUES (?, ?, ?, ?) ON CONFLICT (stream_id, segment_id) DO UPDATE SET"
+        db_->Query("INSERT INTO parts (stream_id, segment_id, \"begin\", \"end\", dropped)"
+                   " VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream_id, segment_id) DO UPDATE SET"
                    " \"begin\" = MIN(\"begin\", excluded.\"begin\"),"
-                   " \"end\" = MAX(\"end\", excluded.\"end\")"));
+                   " \"end\" = MAX(\"end\", excluded.\"end\"),"
+                   " dropped = MAX(dropped, excluded.dropped)"));
     return part.Bind(IdOf(stream.stream))
         .Bind(IdOf(update.segment))
         .Bind(Signed(stream.begin.value))
         .Bind(Signed(stream.end.value))
+        .Bind(Signed(stream.dropped.value))
         .Run();
   }
 

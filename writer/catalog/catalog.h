@@ -45,6 +45,7 @@ struct StreamRow {
   UnixNanos last_time;
   StreamOffset begin;    // the first offset that still exists: grows as segments are reused
   StreamOffset durable;  // the first offset that is not durable yet
+  ByteCount dropped;     // between the two: bytes in gaps
   bool open = true;
   CloseReason reason = CloseReason::kNone;
 };

@@ -441,6 +441,23 @@ TEST_F(CatalogTest, ANewerCatalogIsNamed) {
   }
 }
 
+TEST_F(CatalogTest, GapsAreSummedOverWhatIsStillHeld) {
+  Begin(Segment(1, 0));
+  Begin(Segment(2, 1));
+  StreamUpdate first = Stream(7, 0, 100);
+  first.dropped = {30};
+  StreamUpdate second = Stream(7, 100, 200);
+  second.dropped = {5};
+  Publish(Update(1, {first}));
+  first.dropped = {40};  // the same segment, later
+  Publish(Update(1, {first}));
+  Publish(Update(2, {second}));
+  EXPECT_EQ(catalog_->Stream(StreamId{7})->dropped.value, 45u);
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{1}).ok());
+  EXPECT_EQ(catalog_->Stream(StreamId{7})->dropped.value, 5u);
+  EXPECT_EQ(catalog_->Streams({}, StreamId{0}, 10)->front().dropped.value, 5u);
+}
+
 // Pages of a long list must not cost what the list costs.
 TEST_F(CatalogTest, QueriesUseIndexes) {
   const auto db = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadOnly);

@@ -99,6 +99,7 @@ TEST_F(MigrationTest, FromVersion1) {
   EXPECT_EQ(stream->peer.ToString(), "10.0.0.1:50001");
   EXPECT_EQ(stream->local.ToString(), "[fe80::1%2]:9000");
   EXPECT_EQ(stream->durable.value, 50u);
+  EXPECT_EQ(stream->dropped.value, 0u);
   EXPECT_EQ(stream->reason, CloseReason::kEndOfStream);
   EXPECT_THAT(*(*catalog)->StreamParts(StreamId{7}), SizeIs(1));
 

@@ -84,6 +84,8 @@ END;
 CREATE TRIGGER stream_uncounted AFTER DELETE ON streams BEGIN
   UPDATE recordings SET stream_count = stream_count - 1 WHERE uid = old.recording_uid;
 END;
+-- Bytes in gaps that the segment tells of.
+ALTER TABLE parts ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 inline constexpr const char* kCatalogSteps[] = {kCatalogStep1, kCatalogStep2};

@@ -170,7 +170,8 @@ void ExtentBuilder::AddOpened(const StreamOpened& stream, UnixNanos now, uint64_
   Touch(now);
   introduced_ = stream.stream;
   introduced_in_ = segment;
-  streams_[stream.stream] = {now, stream.peer, stream.local, segment};
+  streams_[stream.stream] = {
+      .opened = now, .peer = stream.peer, .local = stream.local, .segment = segment};
   StreamEvent event;
   event.stream_id = static_cast<uint64_t>(stream.stream);
   event.time_ns = now.value;
@@ -197,6 +198,40 @@ void ExtentBuilder::AddClosed(StreamId id, StreamOffset length, CloseReason how,
   event.local = found->second.local;
   events_.push_back(event);
   streams_.erase(found);  // a close event introduces the stream by itself
+}
+
+void ExtentBuilder::AddGap(const DroppedBytes& gap, UnixNanos now, uint64_t segment) {
+  SLUICE_CHECK(!MustSealBeforeEvent() && gap.length.value > 0);
+  const auto found = streams_.find(gap.stream);
+  SLUICE_CHECK(found != streams_.end());
+  OpenStream& stream = found->second;
+  Touch(now);
+  ledger_.received += gap.length.value;
+  ledger_.dropped_policy += gap.length.value;
+  ledger_.zero_copy += gap.zero_copy.value;
+  ledger_.copied += (gap.length - gap.zero_copy).value;
+
+  if (stream.gap_extent == extents_sealed_ + 1) {
+    StreamEvent& before = events_[stream.gap_event];
+    if (before.stream_offset + before.gap_bytes == gap.begin.value) {
+      before.gap_bytes += gap.length.value;
+      return;
+    }
+  }
+  stream.gap_extent = extents_sealed_ + 1;
+  stream.gap_event = events_.size();
+  stream.segment = segment;  // the event introduces the stream by itself
+  StreamEvent event;
+  event.stream_id = static_cast<uint64_t>(gap.stream);
+  event.time_ns = now.value;
+  event.stream_offset = gap.begin.value;
+  event.opened_ns = stream.opened.value;
+  event.type = StreamEventType::kGap;
+  event.cause = GapCause::kPolicy;
+  event.gap_bytes = gap.length.value;
+  event.peer = stream.peer;
+  event.local = stream.local;
+  events_.push_back(event);
 }
 
 void ExtentBuilder::FillPack(SlabSlot& slot) const {
@@ -230,6 +265,7 @@ bool ExtentBuilder::PackTail(SlabSlot& slot, SealedExtent& extent, Range& last) 
 
 SealedExtent ExtentBuilder::Seal() {
   SLUICE_CHECK(!empty());
+  ++extents_sealed_;
   leases_expected_ = leases_.size();
   SealedExtent extent{slab_->Take(), {}, std::move(leases_)};
   leases_.clear();

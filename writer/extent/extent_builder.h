@@ -27,6 +27,16 @@ struct ExtentBuilderOptions {
   Ledger ledger = {};  // where it begins to count
 };
 
+// A run of one stream's bytes that were received and dropped.
+struct DroppedBytes {
+  StreamId stream{};
+  StreamOffset begin;
+  ByteCount length;
+  ByteCount zero_copy;  // of `length`: the device had placed them
+
+  StreamOffset end() const { return begin + length; }
+};
+
 // The enclosing-range rule: a fragment [x, x + n) of region memory is written directly, as
 // [floor(x, align), ceil(x + n, align)); neighbouring ranges merge, and the fragment table says
 // where the payload lies. What surrounds it goes to disk too and belongs to nobody.
@@ -53,6 +63,9 @@ class ExtentBuilder {
   void Add(const Fragment& fragment, RegionLease&& lease, UnixNanos now, uint64_t segment);
   void AddOpened(const StreamOpened& stream, UnixNanos now, uint64_t segment);
   void AddClosed(StreamId stream, StreamOffset length, CloseReason how, UnixNanos now);
+  // Bytes of an open stream that a policy dropped; joined with those before them, if this extent
+  // tells of these too.
+  void AddGap(const DroppedBytes& gap, UnixNanos now, uint64_t segment);
 
   bool empty() const { return fragments_.empty() && events_.empty(); }
   UnixNanos first_time() const { return first_time_; }  // of the extent in hand, unless empty()
@@ -89,6 +102,9 @@ class ExtentBuilder {
     SocketAddress peer;
     SocketAddress local;
     uint64_t segment;  // the last one in which it was introduced
+    // Its last gap: the extent, counted from 1, that tells of it, and its place in events_.
+    uint64_t gap_extent = 0;
+    size_t gap_event = 0;
   };
 
   uint64_t HeaderBytes(size_t fragments, size_t events) const {
@@ -122,6 +138,8 @@ class ExtentBuilder {
   // Where the next fragment goes, when MustSealBefore() has just been asked.
   Placement next_;
   RegionOffset next_at_{UINT64_MAX};
+
+  uint64_t extents_sealed_ = 0;
 
   // The extent in hand. Payload offsets count from the end of the header until it is sealed.
   std::vector<FragmentEntry> fragments_;

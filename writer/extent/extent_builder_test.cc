@@ -279,6 +279,50 @@ TEST_F(ExtentBuilderTest, AStreamIsIntroducedOnceInEachSegment) {
   EXPECT_EQ(events_with(5).size(), 1u);
 }
 
+TEST_F(ExtentBuilderTest, GapsAreToldAndAccountedFor) {
+  OpenStream(kOne);
+  OpenStream(kTwo);
+  Add(Make(kOne, 0, 0, 0, 100));
+  builder_->AddGap({kOne, {100}, {50}, {20}}, At(1), 1);
+  builder_->AddGap({kTwo, {0}, {5}, {}}, At(1), 1);
+  builder_->AddGap({kOne, {150}, {30}, {}}, At(2), 1);  // goes on where the one before ended
+  Add(Make(kOne, 180, 0, 100, 10));
+  builder_->AddGap({kOne, {190}, {1}, {}}, At(3), 1);  // does not
+  SealedExtent extent = builder_->Seal();
+  const ExtentIndex index = Parse(extent);
+  ASSERT_EQ(index.events.size(), 5u);
+  EXPECT_EQ(index.events[2].type, StreamEventType::kGap);
+  EXPECT_EQ(index.events[2].cause, GapCause::kPolicy);
+  EXPECT_EQ(index.events[2].stream_offset, 100u);
+  EXPECT_EQ(index.events[2].gap_bytes, 80u);
+  EXPECT_EQ(index.events[2].opened_ns, At(0).value);
+  EXPECT_EQ(index.events[2].peer.port, 11);
+  EXPECT_EQ(index.events[3].gap_bytes, 5u);
+  EXPECT_EQ(index.events[4].stream_offset, 190u);
+  const Ledger& ledger = index.header.ledger;
+  EXPECT_EQ(ledger.received, 196u);
+  EXPECT_EQ(ledger.written, 110u);
+  EXPECT_EQ(ledger.dropped_policy, 86u);
+  EXPECT_EQ(ledger.zero_copy, 20u);
+  EXPECT_EQ(ledger.copied, 176u);
+}
+
+// A sealed extent is told nothing more, and a gap introduces its stream to a segment.
+TEST_F(ExtentBuilderTest, AGapGoesOnInTheNextExtent) {
+  OpenStream(kOne);
+  builder_->AddGap({kOne, {0}, {50}, {}}, At(1), 1);
+  SealedExtent first = builder_->Seal();
+  EXPECT_EQ(Parse(first).events.back().gap_bytes, 50u);
+  builder_->AddGap({kOne, {50}, {50}, {}}, At(1), 2);
+  Add(Make(kOne, 100, 0, 0, 10), 5, 2);
+  SealedExtent second = builder_->Seal();
+  const ExtentIndex index = Parse(second);
+  ASSERT_EQ(index.events.size(), 1u);
+  EXPECT_EQ(index.events[0].stream_offset, 50u);
+  EXPECT_EQ(index.events[0].gap_bytes, 50u);
+  EXPECT_EQ(index.header.ledger.dropped_policy, 100u);
+}
+
 TEST_F(ExtentBuilderTest, ExtentsOfEventsAlone) {
   OpenStream(kOne);
   EXPECT_FALSE(builder_->empty());

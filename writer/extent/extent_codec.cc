@@ -50,11 +50,20 @@ absl::Status CheckFragment(const ExtentHeader& header, const FragmentEntry& frag
 
 absl::Status CheckEvent(const StreamEvent& event, size_t i) {
   if (event.stream_id == 0) return Damaged("event ", i, " belongs to no stream");
-  if (event.type < StreamEventType::kOpen || event.type > StreamEventType::kClose) {
+  if (event.type < StreamEventType::kOpen || event.type > StreamEventType::kGap) {
     return Damaged("event ", i, " has type ", static_cast<int>(event.type));
   }
   if (event.reason > CloseReason::kInterrupted) {
     return Damaged("event ", i, " has reason ", static_cast<int>(event.reason));
+  }
+  if (event.type == StreamEventType::kGap) {
+    if (event.cause < GapCause::kPolicy || event.cause > GapCause::kDisk) {
+      return Damaged("event ", i, " is a gap of cause ", static_cast<int>(event.cause));
+    }
+    if (event.gap_bytes == 0) return Damaged("event ", i, " is a gap of no bytes");
+    if (event.stream_offset > std::numeric_limits<uint64_t>::max() - event.gap_bytes) {
+      return Damaged("event ", i, " is a gap that ends beyond any stream");
+    }
   }
   if (!IsAddress(event.peer) || !IsAddress(event.local)) {
     return Damaged("event ", i, " has an address of no known family");

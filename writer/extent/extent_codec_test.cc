@@ -26,12 +26,17 @@ struct Sample {
     header.last_time_ns = 2000;
     fragments = {{.stream_id = 1, .length = 100, .payload_offset = kHeaderBytes},
                  {.stream_id = 2, .length = 50, .payload_offset = kHeaderBytes + kBlockBytes - 50}};
-    events.resize(2);
+    events.resize(3);
     events[0].stream_id = 2;
     events[0].peer.family = 4;
     events[1].stream_id = 1;
     events[1].type = StreamEventType::kClose;
     events[1].reason = CloseReason::kReset;
+    events[2].stream_id = 2;
+    events[2].type = StreamEventType::kGap;
+    events[2].stream_offset = 50;
+    events[2].cause = GapCause::kPolicy;
+    events[2].gap_bytes = 1000;
   }
 
   std::vector<std::byte> Encode(bool seal = true) {
@@ -59,8 +64,10 @@ TEST(ExtentCodecTest, WhatWasWrittenIsRead) {
   EXPECT_EQ(index->header.segment_id, 7u);
   ASSERT_EQ(index->fragments.size(), 2u);
   EXPECT_EQ(index->fragments[1].length, 50u);
-  ASSERT_EQ(index->events.size(), 2u);
+  ASSERT_EQ(index->events.size(), 3u);
   EXPECT_EQ(index->events[1].reason, CloseReason::kReset);
+  EXPECT_EQ(index->events[2].cause, GapCause::kPolicy);
+  EXPECT_EQ(index->events[2].gap_bytes, 1000u);
 }
 
 TEST(ExtentCodecTest, EveryFlippedBitIsFound) {
@@ -68,7 +75,7 @@ TEST(ExtentCodecTest, EveryFlippedBitIsFound) {
   const std::vector<std::byte> good = sample.Encode();
   for (size_t at = 0; at < good.size(); ++at) {
     // All bits of the tables; one bit of each byte of the padding behind them.
-    for (int bit = 0; bit < (at < 600 ? 8 : 1); ++bit) {
+    for (int bit = 0; bit < (at < 800 ? 8 : 1); ++bit) {
       std::vector<std::byte> bad = good;
       bad[at] ^= std::byte{1} << bit;
       ASSERT_FALSE(ParseExtentIndex({0}, bad).ok()) << "byte " << at << ", bit " << bit;
@@ -79,7 +86,7 @@ TEST(ExtentCodecTest, EveryFlippedBitIsFound) {
 TEST(ExtentCodecTest, EveryTruncationIsFound) {
   Sample sample;
   const std::vector<std::byte> good = sample.Encode();
-  for (size_t size = 0; size < good.size(); size += size < 600 ? 1 : 64) {
+  for (size_t size = 0; size < good.size(); size += size < 800 ? 1 : 64) {
     ASSERT_FALSE(ParseExtentIndex({0}, absl::MakeSpan(good).subspan(0, size)).ok()) << size;
   }
 }
@@ -120,8 +127,12 @@ TEST(ExtentCodecTest, LiesAreRefused) {
       [](Sample& s) { s.fragments[1].stream_offset = ~uint64_t{0} - 10; },
       [](Sample& s) { s.events[0].stream_id = 0; },
       [](Sample& s) { s.events[0].type = StreamEventType{0}; },
-      [](Sample& s) { s.events[0].type = StreamEventType{4}; },
+      [](Sample& s) { s.events[0].type = StreamEventType{5}; },
       [](Sample& s) { s.events[0].reason = CloseReason{7}; },
+      [](Sample& s) { s.events[2].cause = GapCause::kNone; },
+      [](Sample& s) { s.events[2].cause = GapCause{6}; },
+      [](Sample& s) { s.events[2].gap_bytes = 0; },
+      [](Sample& s) { s.events[2].gap_bytes = ~uint64_t{0} - 49; },
       [](Sample& s) { s.events[0].peer.family = 5; },
       [](Sample& s) { s.events[0].local.family = 1; },
   };
@@ -130,6 +141,14 @@ TEST(ExtentCodecTest, LiesAreRefused) {
     lies[i](sample);
     EXPECT_EQ(CodeOf(sample), absl::StatusCode::kDataLoss) << "lie " << i;
   }
+}
+
+// What earlier programs wrote as zero and did not look at stays so, where it means nothing.
+TEST(ExtentCodecTest, OnlyAGapHasALengthAndACause) {
+  Sample sample;
+  sample.events[1].cause = GapCause{77};
+  sample.events[1].gap_bytes = ~uint64_t{0};
+  EXPECT_EQ(CodeOf(sample), absl::StatusCode::kOk);
 }
 
 TEST(ExtentCodecTest, CountsBeyondTheHeaderAreRefused) {

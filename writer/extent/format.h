@@ -68,6 +68,7 @@ enum class StreamEventType : uint8_t {
   kOpen = 1,       // the connection was accepted
   kContinued = 2,  // the stream's first appearance in this segment; it was opened in an earlier one
   kClose = 3,      // nothing more will come
+  kGap = 4,        // bytes that were received and are missing, before what comes next
 };
 
 enum class CloseReason : uint8_t {
@@ -80,20 +81,34 @@ enum class CloseReason : uint8_t {
   kInterrupted = 6,  // the recorder died; given by recovery, never written by a lane
 };
 
+// Why bytes are missing: the ledger's causes, in its order.
+enum class GapCause : uint8_t {
+  kNone = 0,       // no gap
+  kPolicy = 1,     // a back-pressure policy said so
+  kSocket = 2,     // the kernel's socket buffer was full
+  kDevice = 3,     // the network device had no buffer
+  kTruncated = 4,  // a datagram was longer than its buffer
+  kDisk = 5,       // the disk was lost
+};
+
 // What happened to a stream, so that a segment describes its streams by itself.
 struct StreamEvent {
   uint64_t stream_id = 0;
   int64_t time_ns = 0;
-  uint64_t stream_offset = 0;  // open: 0; continued: where this segment goes on; close: the length
+  // open: 0; continued: where this segment goes on; close: the length; gap: where it begins.
+  uint64_t stream_offset = 0;
   int64_t opened_ns = 0;
   StreamEventType type = StreamEventType::kOpen;
   CloseReason reason = CloseReason::kNone;
-  uint8_t reserved0[6] = {};
+  GapCause cause = GapCause::kNone;  // of a gap
+  uint8_t reserved0[5] = {};
   SocketAddress peer;
   SocketAddress local;
-  uint8_t reserved[40] = {};
+  uint64_t gap_bytes = 0;  // of a gap: its length
+  uint8_t reserved[32] = {};
 };
 static_assert(sizeof(StreamEvent) == 128);
+static_assert(offsetof(StreamEvent, gap_bytes) == 88);
 
 }  // namespace sluice
 

@@ -49,6 +49,12 @@ void FooterBuilder::Add(FileOffset at, const ExtentHeader& header,
     record.peer = event.peer;
     record.local = event.local;
     if (event.type == StreamEventType::kClose) record.reason = event.reason;
+    if (event.type == StreamEventType::kGap) {
+      record.begin = std::min(record.begin, event.stream_offset);
+      record.end = std::max(record.end, event.stream_offset + event.gap_bytes);
+      // Gaps do not overlap, unless somebody made them up.
+      record.dropped += std::min(event.gap_bytes, record.end - record.begin - record.dropped);
+    }
   }
   for (const FragmentEntry& fragment : fragments) {
     StreamRecord& record = RecordOf(fragment.stream_id, fragment.stream_offset);

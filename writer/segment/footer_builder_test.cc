@@ -40,6 +40,39 @@ ExtentHeader Header(uint32_t sequence, uint64_t payload) {
   return header;
 }
 
+StreamEvent Gap(uint64_t stream, uint64_t offset, uint64_t length) {
+  StreamEvent event = Event(stream, StreamEventType::kGap, offset, 1000);
+  event.cause = GapCause::kPolicy;
+  event.gap_bytes = length;
+  return event;
+}
+
+// A gap lies in the part of the segment that tells of it, also at its begin and end.
+TEST(FooterBuilderTest, APartEnclosesItsGaps) {
+  FooterBuilder builder;
+  builder.Add({kBlockBytes}, Header(0, 10), {Fragment(7, 150, 10)},
+              {Gap(7, 100, 50), Gap(7, 160, 40)});
+  builder.Add({3 * kBlockBytes}, Header(1, 5), {Fragment(7, 200, 5)}, {Gap(8, 0, 9)});
+  const StreamRecord* seven = builder.Find(StreamId{7});
+  ASSERT_NE(seven, nullptr);
+  EXPECT_EQ(seven->begin, 100u);
+  EXPECT_EQ(seven->end, 205u);
+  EXPECT_EQ(seven->dropped, 90u);
+  EXPECT_EQ(builder.Find(StreamId{8})->end, 9u);
+  EXPECT_EQ(builder.Find(StreamId{8})->dropped, 9u);
+  const AlignedBuffer footer = builder.Build(SegmentId{5}, MiB(1), 0);
+  EXPECT_TRUE(ParseSegmentFooter(footer.span(), SegmentId{5}, MiB(1)).ok());
+}
+
+// Whatever the events say, the footer that recovery makes of them can be read.
+TEST(FooterBuilderTest, GapsThatOverlapAreNotCountedTwice) {
+  FooterBuilder builder;
+  builder.Add({kBlockBytes}, Header(0, 0), {}, {Gap(7, 0, 50), Gap(7, 10, 50)});
+  EXPECT_EQ(builder.Find(StreamId{7})->dropped, 60u);
+  const AlignedBuffer footer = builder.Build(SegmentId{5}, MiB(1), 0);
+  EXPECT_TRUE(ParseSegmentFooter(footer.span(), SegmentId{5}, MiB(1)).ok());
+}
+
 TEST(FooterBuilderTest, GathersStreams) {
   FooterBuilder builder;
   EXPECT_TRUE(builder.empty());

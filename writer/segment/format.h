@@ -60,7 +60,8 @@ struct StreamRecord {
   uint64_t stream_id = 0;
   int64_t opened_ns = 0;
   int64_t last_time_ns = 0;  // of its last fragment or event here
-  uint64_t begin = 0;        // stream offsets: this segment holds [begin, end)
+  // Stream offsets: this segment holds [begin, end), but for gaps that its events tell of.
+  uint64_t begin = 0;
   uint64_t end = 0;
   uint32_t first_extent = 0;  // index into the extent records
   uint32_t last_extent = 0;
@@ -68,7 +69,8 @@ struct StreamRecord {
   uint8_t reserved0[7] = {};
   SocketAddress peer;
   SocketAddress local;
-  uint8_t reserved[24] = {};
+  uint64_t dropped = 0;  // the sum of those gaps
+  uint8_t reserved[16] = {};
 };
 static_assert(sizeof(StreamRecord) == 128);
 

@@ -95,8 +95,8 @@ absl::Status CheckStreams(const SegmentFooter& footer) {
     const StreamRecord& stream = footer.streams[i];
     if (stream.stream_id == 0 || stream.begin > stream.end ||
         stream.first_extent > stream.last_extent || stream.last_extent >= footer.extents.size() ||
-        stream.reason > CloseReason::kInterrupted || !IsAddress(stream.peer) ||
-        !IsAddress(stream.local)) {
+        stream.dropped > stream.end - stream.begin || stream.reason > CloseReason::kInterrupted ||
+        !IsAddress(stream.peer) || !IsAddress(stream.local)) {
       return Damaged("segment footer: stream record ", i, " cannot be");
     }
   }

@@ -192,6 +192,8 @@ TEST(SegmentFooterTest, LiesAreRefused) {
       [](T, E, S s) { s[1].last_extent = 2; },
       [](T, E, S s) { s[1].reason = CloseReason{7}; },
       [](T, E, S s) { s[1].peer.family = 3; },
+      [](T, E, S s) { s[0].dropped = s[0].end - s[0].begin + 1; },
+      [](T, E, S s) { s[0].dropped = ~uint64_t{0}; },
   };
   for (size_t i = 0; i < lies.size(); ++i) {
     EXPECT_TRUE(absl::IsDataLoss(AfterLie(lies[i]))) << "lie " << i;

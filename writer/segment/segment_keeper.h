@@ -35,12 +35,14 @@ struct StreamUpdate {
   StreamId stream{};
   UnixNanos opened;
   UnixNanos last_time;  // of its last durable fragment or event
-  // This segment holds [begin, end), but for what a refused write moved to the next one.
+  // This segment holds [begin, end), but for what a refused write moved to the next one, and for
+  // gaps.
   StreamOffset begin;
   StreamOffset end;
   CloseReason reason = CloseReason::kNone;
   SocketAddress peer;
   SocketAddress local;
+  ByteCount dropped;  // in gaps that this segment tells of
 };
 
 // What has become durable in a segment. Of the segment as a whole, so that a later update makes an

@@ -302,7 +302,8 @@ SegmentUpdate SegmentWriter::Describe(const Segment& segment) const {
                               {record->end},
                               record->reason,
                               record->peer,
-                              record->local});
+                              record->local,
+                              {record->dropped}});
   }
   return update;
 }

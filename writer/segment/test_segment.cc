@@ -67,6 +67,13 @@ StreamEvent TestSegment::Close(StreamId stream, uint64_t length, int64_t time_ns
   return event;
 }
 
+StreamEvent TestSegment::Gap(StreamId stream, uint64_t offset, uint64_t length, int64_t time_ns) {
+  StreamEvent event = Event(stream, StreamEventType::kGap, offset, time_ns);
+  event.cause = GapCause::kPolicy;
+  event.gap_bytes = length;
+  return event;
+}
+
 FileOffset TestSegment::Add(const std::vector<TestPiece>& pieces,
                             const std::vector<StreamEvent>& events, bool payload_crc,
                             FileOffset durable) {
@@ -104,6 +111,12 @@ FileOffset TestSegment::Add(const std::vector<TestPiece>& pieces,
   ledger_->received += header.payload_bytes;
   ledger_->written += header.payload_bytes;
   ledger_->copied += header.payload_bytes;
+  for (const StreamEvent& event : events) {
+    if (event.type != StreamEventType::kGap) continue;
+    ledger_->received += event.gap_bytes;
+    ledger_->dropped_policy += event.gap_bytes;
+    ledger_->copied += event.gap_bytes;
+  }
   header.ledger = *ledger_;
 
   std::byte* out = image_.data() + at.value;
@@ -157,7 +170,8 @@ SegmentUpdate TestSegment::Update(bool sealed) const {
                               {record.end},
                               record.reason,
                               record.peer,
-                              record.local});
+                              record.local,
+                              {record.dropped}});
   }
   return update;
 }

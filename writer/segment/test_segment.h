@@ -47,6 +47,8 @@ class TestSegment {
   static StreamEvent Continued(StreamId stream, uint64_t offset, int64_t time_ns = 1000);
   static StreamEvent Close(StreamId stream, uint64_t length, int64_t time_ns = 2000,
                            CloseReason reason = CloseReason::kEndOfStream);
+  // Dropped by policy.
+  static StreamEvent Gap(StreamId stream, uint64_t offset, uint64_t length, int64_t time_ns = 1500);
 
   // The next extent, each piece in a block of its own. Returns where it begins.
   FileOffset Add(const std::vector<TestPiece>& pieces, const std::vector<StreamEvent>& events = {},
