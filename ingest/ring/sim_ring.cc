@@ -11,9 +11,10 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kSector = 512;
+constexpr uint64_t kSector = SimDisk::kSector;
 // What one event may take: enough to make timers pass while the world is busy.
 constexpr absl::Duration kStepMax = absl::Microseconds(50);
+constexpr absl::Duration kSlowMax = absl::Seconds(1);
 
 SocketAddress AddressOf(uint8_t host, uint16_t port) {
   SocketAddress address;
@@ -23,15 +24,18 @@ SocketAddress AddressOf(uint8_t host, uint16_t port) {
   return address;
 }
 
-void Put(std::string& file, uint64_t at, const std::string& bytes) {
-  SLUICE_CHECK(at + bytes.size() <= file.size());
-  file.replace(at, bytes.size(), bytes);
-}
-
 }  // namespace
 
 SimRing::SimRing(uint64_t seed, SimFaults faults, SimDevice device)
-    : dice_(seed), faults_(faults), device_(device) {}
+    : own_world_(std::make_unique<SimWorld>(seed)),
+      own_disk_(std::make_unique<SimDisk>(*own_world_)),
+      world_(own_world_.get()),
+      disk_(own_disk_.get()),
+      faults_(faults),
+      device_(device) {}
+
+SimRing::SimRing(SimWorld& world, SimDisk& disk, SimFaults faults, SimDevice device)
+    : world_(&world), disk_(&disk), faults_(faults), device_(device) {}
 
 SimRing::~SimRing() {
   // What the kernel would still write to or read from.
@@ -41,61 +45,29 @@ SimRing::~SimRing() {
 // ---- the world
 
 int SimRing::AddListener() {
-  listeners_[next_fd_];
-  return next_fd_++;
+  const int listener = world_->NewDescriptor();
+  listeners_[listener];
+  return listener;
 }
 
 int SimRing::AddPeer(int listener, std::string bytes, PeerEnd end) {
-  peers_[++last_peer_] = {std::move(bytes), end};
-  listeners_.at(listener).backlog.push_back(last_peer_);
-  return last_peer_;
+  const int peer = world_->NewPeer();
+  peers_[peer] = {std::move(bytes), end};
+  listeners_.at(listener).backlog.push_back(peer);
+  return peer;
 }
 
 int SimRing::AddDialledPeer(std::string bytes, PeerEnd end) {
-  peers_[++last_peer_] = {std::move(bytes), end};
-  dialled_.push_back(last_peer_);
-  return last_peer_;
-}
-
-int SimRing::AddFile(uint64_t bytes) {
-  files_[next_fd_] = {std::string(bytes, '\0'), std::string(bytes, '\0'), {}};
-  return next_fd_++;
-}
-
-void SimRing::After(absl::Duration delay, std::function<void()> work) {
-  timers_.push_back({now_ + delay, std::move(work)});
-}
-
-std::string& SimRing::FileBytes(int file) { return files_.at(file).bytes; }
-
-std::string SimRing::CrashImage(int file) {
-  const File& from = files_.at(file);
-  std::string image = from.durable;
-  for (const File::Dirty& write : from.dirty) {
-    for (uint64_t i = 0; i < write.bytes.size(); i += kSector) {
-      std::string sector = write.bytes.substr(i, kSector);
-      switch (Roll(3)) {
-        case 0:
-          break;  // kept
-        case 1:
-          continue;  // dropped
-        default:     // torn
-          std::fill(sector.begin() + static_cast<int64_t>(Roll(sector.size())), sector.end(), '?');
-      }
-      Put(image, write.at + i, sector);
-    }
-  }
-  return image;
+  const int peer = world_->NewPeer();
+  peers_[peer] = {std::move(bytes), end};
+  dialled_.push_back(peer);
+  return peer;
 }
 
 uint64_t SimRing::Delivered(int peer) const { return peers_.at(peer).delivered; }
 bool SimRing::Gone(int peer) const { return peers_.at(peer).gone; }
 
 // ---- submissions
-
-UnixNanos SimRing::RealTime() const {
-  return {1'700'000'000'000'000'000 + absl::ToInt64Nanoseconds(now_)};
-}
 
 void SimRing::AcceptMultishot(OpTag tag, int listener) {
   Listener& on = listeners_.at(listener);
@@ -150,8 +122,9 @@ void SimRing::Cancel(OpTag target) {
 }
 
 absl::StatusOr<int> SimRing::OpenSocket(const SocketAddress&) {
-  sockets_[next_fd_];
-  return next_fd_++;
+  const int socket = world_->NewDescriptor();
+  sockets_[socket];
+  return socket;
 }
 
 SocketAddress SimRing::PeerAddress(int socket) {
@@ -247,7 +220,7 @@ void SimRing::SendEvent(zcrx::Event type) {
 absl::Status SimRing::RegisterMemory(std::span<std::byte>) { return absl::OkStatus(); }
 
 void SimRing::Write(OpTag tag, int file, FileOffset at, std::span<const iovec> ranges) {
-  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}, {}};
+  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}, {}, SlowUntil()};
   for (const iovec& range : write.ranges) {
     const std::span memory(static_cast<const std::byte*>(range.iov_base), range.iov_len);
     if (const std::string fixed = area_ == nullptr ? "" : area_->Fixed(memory); !fixed.empty()) {
@@ -308,36 +281,56 @@ bool SimRing::IsBeingWritten(std::span<const std::byte> memory) const {
 }
 
 void SimRing::SyncData(OpTag tag, int file) {
-  SLUICE_CHECK(files_.contains(file));
-  pending_syncs_.push_back({tag, file, writes_done_});
+  SLUICE_CHECK(disk_->Has(file));
+  pending_syncs_.push_back({tag, file, disk_->writes(), SlowUntil()});
+}
+
+// Time stops there, so that it does not pass by unseen.
+absl::Duration SimRing::SlowUntil() {
+  if (!OneIn(faults_.slow)) return world_->now();
+  const absl::Duration pause =
+      absl::Microseconds(1 + Roll(static_cast<uint64_t>(absl::ToInt64Microseconds(kSlowMax))));
+  world_->After(pause, [] {});
+  return world_->now() + pause;
 }
 
 // ---- time passes
 
 void SimRing::SubmitAndWait(absl::Duration timeout) {
-  const absl::Duration end = now_ + timeout;
   CancelReceives();
+  if (own_world_ == nullptr) {
+    const bool awake = WakesAt() <= world_->now();
+    const absl::Duration end = world_->now() + timeout;
+    sleeps_until_ = std::min(end, sleeps_until_.value_or(absl::InfiniteDuration()));
+    if (awake) sleeps_until_.reset();
+    woken_ = false;
+    return;
+  }
+  const absl::Duration end = world_->now() + timeout;
   // How much happens before the lane looks is chance too.
   uint64_t wanted = 1 + Roll(8);
   while (wanted > 0) {
     const size_t before = ready_.size();
-    now_ += absl::Nanoseconds(Roll(absl::ToInt64Nanoseconds(kStepMax)));
-    RunTimers();
+    world_->Pass(absl::Nanoseconds(Roll(absl::ToInt64Nanoseconds(kStepMax))));
+    world_->RunTimers();
     if (woken_) break;
     if (!Step()) {
       // Nothing can happen before the next timer, or until the lane does something.
-      absl::Duration next = end;
-      for (const Timer& timer : timers_) next = std::min(next, timer.at);
       if (!ready_.empty()) break;
-      now_ = std::max(now_, next);
-      RunTimers();
-      if (now_ >= end) break;
+      world_->PassUntil(std::min(end, world_->next_timer()));
+      world_->RunTimers();
+      if (world_->now() >= end) break;
       continue;
     }
     if (ready_.size() > before) --wanted;
-    if (now_ >= end) break;
+    if (world_->now() >= end) break;
   }
   woken_ = false;
+}
+
+absl::Duration SimRing::WakesAt() const {
+  if (!sleeps_until_ || woken_ || !ready_.empty()) return absl::ZeroDuration();
+  return *sleeps_until_;
 }
 
 std::span<const Completion> SimRing::Harvest() {
@@ -346,24 +339,12 @@ std::span<const Completion> SimRing::Harvest() {
   return harvest_;
 }
 
-void SimRing::RunTimers() {
-  for (size_t i = 0; i < timers_.size();) {
-    if (timers_[i].at > now_) {
-      ++i;
-      continue;
-    }
-    auto work = std::move(timers_[i].work);
-    timers_.erase(timers_.begin() + static_cast<int64_t>(i));
-    work();
-  }
-}
-
 bool SimRing::Step() {
   using Kind = bool (SimRing::*)();
   std::vector<Kind> kinds = {&SimRing::Arrive,       &SimRing::ServeAccept, &SimRing::ServeReceive,
                              &SimRing::ServeConnect, &SimRing::ServeWrite,  &SimRing::ServeSync};
   if (area_ != nullptr && area_->has_device()) kinds.push_back(&SimRing::ServeRefill);
-  std::shuffle(kinds.begin(), kinds.end(), dice_);
+  std::shuffle(kinds.begin(), kinds.end(), world_->dice());
   for (const Kind kind : kinds) {
     if ((this->*kind)()) return true;
   }
@@ -375,8 +356,8 @@ bool SimRing::Arrive() {
   for (auto& [fd, socket] : sockets_) {
     if (socket.peer == 0) continue;
     Peer& peer = peers_.at(socket.peer);
-    if (!peer.shut_down && peer.arrived < peer.bytes.size() && peer.sends_again_at <= now_ &&
-        peer.arrived - peer.delivered < kSocketBuffer) {
+    if (!peer.shut_down && peer.arrived < peer.bytes.size() &&
+        peer.sends_again_at <= world_->now() && peer.arrived - peer.delivered < kSocketBuffer) {
       can.push_back(&peer);
     }
   }
@@ -409,7 +390,7 @@ void SimRing::ArriveThroughDevice(Peer& peer, uint64_t piece) {
     if (dropped) {
       SendEvent(zcrx::Event::kAllocationFailed);
       const absl::Duration pause = absl::Microseconds(200 + Roll(5000));
-      peer.sends_again_at = now_ + pause;
+      peer.sends_again_at = world_->now() + pause;
       return After(pause, [] {});  // so that time stops there
     }
     peer.packets.push_back(packet);
@@ -459,7 +440,7 @@ bool SimRing::ServeAccept() {
       Complete(listener.tag, -EMFILE);
       return true;
     }
-    const int socket = next_fd_++;
+    const int socket = world_->NewDescriptor();
     sockets_[socket].peer = listener.backlog.front();
     listener.backlog.pop_front();
     const bool more = !OneIn(faults_.end_of_multishot);
@@ -623,17 +604,32 @@ bool SimRing::ServeConnect() {
   return true;
 }
 
+// What memory holds now.
+std::string SimRing::ContentOf(const PendingWrite& write) {
+  std::string content;
+  content.reserve(write.content.size());
+  for (const iovec& range : write.ranges) {
+    content.append(static_cast<const char*>(range.iov_base), range.iov_len);
+  }
+  return content;
+}
+
 bool SimRing::ServeWrite() {
-  if (pending_writes_.empty()) return false;
-  const size_t pick = Roll(pending_writes_.size());
+  std::vector<size_t> can;
+  for (size_t i = 0; i < pending_writes_.size(); ++i) {
+    if (pending_writes_[i].not_before <= world_->now()) can.push_back(i);
+  }
+  if (can.empty()) return false;
+  const size_t pick = can[Roll(can.size())];
   const PendingWrite write = std::move(pending_writes_[pick]);
   pending_writes_.erase(pending_writes_.begin() + static_cast<int64_t>(pick));
 
-  std::string now;
-  for (const iovec& range : write.ranges) {
-    now.append(static_cast<const char*>(range.iov_base), range.iov_len);
+  std::string put = ContentOf(write);
+  CheckUnchanged(write, put);
+  if (dead_) {
+    Complete(write.tag, -EIO);
+    return true;
   }
-  CheckUnchanged(write, now);
   if (OneIn(faults_.again)) {
     Complete(write.tag, Roll(2) == 0 ? -EAGAIN : -EINTR);
     return true;
@@ -642,8 +638,6 @@ bool SimRing::ServeWrite() {
     Complete(write.tag, 0);
     return true;
   }
-  File& file = files_.at(write.file);
-  std::string put = std::move(now);
   int32_t result = static_cast<int32_t>(put.size());
   if (OneIn(faults_.write_error)) {
     result = Roll(2) == 0 ? -EIO : -ENOSPC;
@@ -653,26 +647,40 @@ bool SimRing::ServeWrite() {
     result = static_cast<int32_t>((1 + Roll(std::min(most, put.size()) / kSector)) * kSector);
     put.resize(static_cast<size_t>(result));
   }
-  Put(file.bytes, write.at, put);
-  file.dirty.push_back({++writes_done_, write.at, std::move(put)});
+  disk_->Put(write.file, write.at, put);
   Complete(write.tag, result);
   return true;
 }
 
 bool SimRing::ServeSync() {
-  if (pending_syncs_.empty()) return false;
+  if (pending_syncs_.empty() || pending_syncs_.front().not_before > world_->now()) return false;
   const PendingSync sync = pending_syncs_.front();
   pending_syncs_.erase(pending_syncs_.begin());
-  File& file = files_.at(sync.file);
-  const bool failed = OneIn(faults_.sync_error);
-  std::erase_if(file.dirty, [&](File::Dirty& write) {
-    if (write.number > sync.covers || write.in_doubt) return false;
-    write.in_doubt = failed;
-    if (!failed) Put(file.durable, write.at, write.bytes);
-    return !failed;
-  });
-  Complete(sync.tag, failed ? -EIO : 0);
+  if (dead_) {
+    Complete(sync.tag, -EIO);
+  } else if (OneIn(faults_.sync_error)) {
+    disk_->FailSync(sync.file, sync.covers);
+    Complete(sync.tag, -EIO);
+  } else {
+    disk_->Sync(sync.file, sync.covers);
+    Complete(sync.tag, 0);
+  }
   return true;
+}
+
+void SimRing::Die() {
+  for (PendingWrite& write : pending_writes_) {
+    if (Roll(2) == 0) {
+      std::string content = ContentOf(write);
+      if (Roll(2) == 0) content.resize(Roll(content.size() / kSector + 1) * kSector);
+      disk_->Put(write.file, write.at, content);
+    }
+    write.not_before = world_->now();
+  }
+  for (PendingSync& sync : pending_syncs_) sync.not_before = world_->now();
+  faults_ = {};
+  dead_ = true;
+  for (auto& [number, peer] : peers_) peer.shut_down = true;
 }
 
 }  // namespace sluice

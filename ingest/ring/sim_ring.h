@@ -9,13 +9,16 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ingest/ring/ring.h"
 #include "ingest/ring/sim_area.h"
+#include "ingest/ring/sim_disk.h"
+#include "ingest/ring/sim_world.h"
 
 namespace sluice {
 
@@ -29,6 +32,7 @@ struct SimFaults {
   uint32_t sync_error = 0;        // a sync fails with -EIO
   uint32_t end_of_multishot = 0;  // a receive or accept completes without F_MORE
   uint32_t accept_error = 0;      // an accept ends with -EMFILE
+  uint32_t slow = 0;              // a write or sync takes up to a second
 
   // Of zero-copy receive.
   uint32_t queue_full = 0;  // it ends with -ENOSPC though there is room
@@ -82,6 +86,9 @@ struct SimDevice {
 class SimRing final : public Ring {
  public:
   explicit SimRing(uint64_t seed, SimFaults faults = {}, SimDevice device = {});
+  // One of several in a world, on one disk; both outlive it. Its lane is turned by the test, which
+  // also lets the kernel work and the time pass: SubmitAndWait() does neither, and returns at once.
+  SimRing(SimWorld& world, SimDisk& disk, SimFaults faults, SimDevice device);
   ~SimRing() override;
 
   // -- The world, for the test.
@@ -93,19 +100,21 @@ class SimRing final : public Ring {
   int AddPeer(int listener, std::string bytes, PeerEnd end = PeerEnd::kClose);
   // A peer that is reached by Connect() instead, next.
   int AddDialledPeer(std::string bytes, PeerEnd end = PeerEnd::kClose);
-  int AddFile(uint64_t bytes);
+  int AddFile(uint64_t bytes) { return disk_->AddFile(bytes); }
   // Runs on the ring's thread, inside SubmitAndWait, after some simulated time.
-  void After(absl::Duration delay, std::function<void()> work);
+  void After(absl::Duration delay, std::function<void()> work) {
+    world_->After(delay, std::move(work));
+  }
 
-  std::string& FileBytes(int file);  // as a reader sees it now
+  std::string_view FileBytes(int file) const { return disk_->Bytes(file); }  // as a reader sees it
   // What power loss would leave of it, now.
-  std::string CrashImage(int file);
+  std::string CrashImage(int file) { return disk_->CrashImage(file); }
   // How many of peer's bytes have been handed to the receiver.
   uint64_t Delivered(int peer) const;
   bool Gone(int peer) const;  // its socket has been closed by the receiver
   const std::vector<std::string>& violations() const { return violations_; }
-  uint64_t writes() const { return writes_done_; }
-  uint64_t Roll(uint64_t below) { return below == 0 ? 0 : dice_() % below; }
+  uint64_t writes() const { return disk_->writes(); }
+  uint64_t Roll(uint64_t below) { return world_->Roll(below); }
   SimFaults& faults() { return faults_; }
   SimQueue& queue() { return queue_; }
   SimRoute& route(int peer) { return peers_.at(peer).route; }
@@ -113,9 +122,19 @@ class SimRing final : public Ring {
   // The kernel takes all of the refill ring, as it would some day.
   void TakeRefill() { area_->TakeRefill(UINT32_MAX); }
 
+  // -- Of one in a shared world.
+  // Does one thing that can happen, if there is one; false otherwise.
+  bool Step();
+  // When its lane wants to be turned: there is something for it, or it has slept long enough.
+  absl::Duration WakesAt() const;
+  // The machine dies, or only the process: of the writes in flight some reach the disk, in whole
+  // or in part. From here on nothing does, whatever is submitted is refused, and every peer is
+  // gone, so that the lane can be taken down.
+  void Die();
+
   // -- Ring
-  absl::Duration Monotonic() const override { return now_; }
-  UnixNanos RealTime() const override;
+  absl::Duration Monotonic() const override { return world_->now(); }
+  UnixNanos RealTime() const override { return world_->real_time(); }
   void AcceptMultishot(OpTag tag, int listener) override;
   void Connect(OpTag tag, int socket, const SocketAddress& to) override;
   void ReceiveMultishot(OpTag tag, int socket, BufferGroup group) override;
@@ -181,17 +200,6 @@ class SimRing final : public Ring {
     uint32_t entries = 0;
     std::deque<Buffer> buffers;
   };
-  struct File {
-    std::string bytes;
-    std::string durable;
-    struct Dirty {
-      uint64_t number;  // of the ring's writes
-      uint64_t at;
-      std::string bytes;
-      bool in_doubt = false;  // a sync that covered it has failed
-    };
-    std::vector<Dirty> dirty;  // written, not covered by a finished sync
-  };
   struct PendingWrite {
     OpTag tag;
     int file;
@@ -199,22 +207,20 @@ class SimRing final : public Ring {
     std::vector<iovec> ranges;
     std::string content;
     std::string fixed;  // '1' for each byte that must not change; empty: none may
+    absl::Duration not_before = {};
   };
   struct PendingSync {
     OpTag tag;
     int file;
     uint64_t covers;  // the writes up to this number
+    absl::Duration not_before = {};
   };
   struct PendingConnect {
     OpTag tag;
     int socket;
   };
-  struct Timer {
-    absl::Duration at;
-    std::function<void()> work;
-  };
 
-  bool OneIn(uint32_t chances) { return chances != 0 && Roll(chances) == 0; }
+  bool OneIn(uint32_t chances) { return world_->OneIn(chances); }
   void Complete(OpTag tag, int32_t result, uint32_t flags = 0) {
     ready_.push_back({tag, result, flags});
   }
@@ -238,8 +244,9 @@ class SimRing final : public Ring {
   // 0, or why the receive ends.
   int DeliverFromArea(Socket& socket, Peer& peer);
   std::optional<SimArea::Place> CopyIntoArea(Peer& peer);
-  // Each does one thing that can happen, if there is one; false otherwise.
-  bool Step();
+  absl::Duration SlowUntil();
+  static std::string ContentOf(const PendingWrite& write);
+  // As Step(), each of one kind.
   bool Arrive();
   bool ServeAccept();
   bool ServeReceive();
@@ -247,30 +254,28 @@ class SimRing final : public Ring {
   bool ServeConnect();
   bool ServeWrite();
   bool ServeSync();
-  void RunTimers();
 
-  std::mt19937_64 dice_;
+  const std::unique_ptr<SimWorld> own_world_;  // or none
+  const std::unique_ptr<SimDisk> own_disk_;
+  SimWorld* const world_;
+  SimDisk* const disk_;
   SimFaults faults_;
   const SimDevice device_;
-  absl::Duration now_ = absl::Seconds(1);
   bool woken_ = false;
-  int next_fd_ = 3;
-  int last_peer_ = 0;
+  std::optional<absl::Duration> sleeps_until_;  // in a shared world
+  bool dead_ = false;
   std::map<int, Peer> peers_;
   std::deque<int> dialled_;
   std::map<int, Listener> listeners_;
   std::map<int, Socket> sockets_;
   std::map<BufferGroup, Group> groups_;
-  std::map<int, File> files_;
   std::vector<PendingWrite> pending_writes_;
   std::vector<PendingSync> pending_syncs_;
   std::vector<PendingConnect> pending_connects_;
   std::vector<int> pending_cancels_;  // of zero-copy receives: sockets
-  std::vector<Timer> timers_;
   std::vector<Completion> ready_;
   std::vector<Completion> harvest_;
   std::vector<std::string> violations_;
-  uint64_t writes_done_ = 0;
   SimQueue queue_;
   std::unique_ptr<SimArea> area_;
   OpTag event_tag_;

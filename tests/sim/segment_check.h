@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -25,7 +26,7 @@ namespace sluice {
 // that the footer lists, must be whole.
 class SegmentCheck {
  public:
-  SegmentCheck(const std::string& image, SegmentId id, const std::vector<std::string>& sent,
+  SegmentCheck(std::string_view image, SegmentId id, const std::vector<std::string>& sent,
                bool has_refusals)
       : image_(image), id_(id), sent_(sent), has_refusals_(has_refusals) {}
 
@@ -124,7 +125,7 @@ class SegmentCheck {
         << "peer " << peer->second << " from offset " << fragment.stream_offset;
   }
 
-  const std::string& image_;
+  const std::string_view image_;
   const SegmentId id_;
   const std::vector<std::string>& sent_;
   const bool has_refusals_;                                 // some writes may have been refused

@@ -155,7 +155,7 @@ class TestKeeper final : public SegmentKeeper {
     std::map<uint64_t, std::map<uint64_t, int>> listed;
     for (const auto& [id, segment] : lent) {
       for (const ExtentRecord& record : segment.extents) {
-        const std::string& bytes = ring_->FileBytes(segment.file);
+        const std::string bytes(ring_->FileBytes(segment.file));
         const auto index = ParseExtentIndex(
             {record.offset}, AsBytes(bytes).subspan(record.offset, record.header_bytes));
         EXPECT_TRUE(index.ok()) << index.status();
