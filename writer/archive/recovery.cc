@@ -108,7 +108,7 @@ class Recovery {
   absl::Status ReadCatalog();
   absl::Status RecoverSlot(uint32_t slot, const Row& row);
   absl::Status RecoverSegment(const SegmentHeader& header, const Row& row);
-  absl::Status ForgetRow(const Row& row);
+  absl::Status ForgetRow(const Row& row, RemovalReason why);
   absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
   absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer);
   absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
@@ -155,7 +155,7 @@ absl::Status Recovery::ReadCatalog() {
   return absl::OkStatus();
 }
 
-absl::Status Recovery::ForgetRow(const Row& row) {
+absl::Status Recovery::ForgetRow(const Row& row, RemovalReason why) {
   if (!row) return absl::OkStatus();
   // One that was only begun never held anything.
   if (row->sealed || row->durable.value > kBlockBytes) {
@@ -164,13 +164,13 @@ absl::Status Recovery::ForgetRow(const Row& row) {
                                          row->recording, "\" is not in ", Path(row->slot),
                                          " any more: its ", row->payload.value, " bytes are gone"));
   }
-  return catalog_.ForgetSegment(row->id);
+  return catalog_.ForgetSegment(row->id, {why, "", {absl::GetCurrentTimeNanos()}});
 }
 
 absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   if (slot >= archive_.meta().segment_count || archive_.segment_fd(slot) < 0) {
     report_.slots_kept_out.push_back(slot);
-    return ForgetRow(row);
+    return ForgetRow(row, RemovalReason::kMissing);
   }
   AlignedBuffer block(kBlockBytes);
   if (const absl::Status status =
@@ -179,17 +179,18 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
     Damage(slot, status.message());
     report_.slots_kept_out.push_back(slot);
     ids_lost_ = true;
-    return ForgetRow(row);
+    return ForgetRow(row, RemovalReason::kMissing);
   }
   const absl::StatusOr<SegmentHeader> header = ParseSlotHeader(block.span());
-  if (absl::IsNotFound(header.status())) return ForgetRow(row);  // never used
+  if (absl::IsNotFound(header.status()))
+    return ForgetRow(row, RemovalReason::kMissing);  // never used
   if (absl::IsFailedPrecondition(header.status())) {
     return absl::FailedPreconditionError(absl::StrCat(Path(slot), ": ", header.status().message()));
   }
   if (!header.ok()) {
     Damage(slot, header.status().message());
     ids_lost_ = true;
-    return ForgetRow(row);
+    return ForgetRow(row, RemovalReason::kMissing);
   }
   if (header->archive_uuid != archive_.meta().uuid || header->slot != slot ||
       header->segment_bytes != archive_.meta().segment.value) {
@@ -197,13 +198,16 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
     Damage(slot, absl::StrCat("it is a copy of another archive's or of slot ", header->slot,
                               "'s file, and is left alone"));
     report_.slots_kept_out.push_back(slot);
-    return ForgetRow(row);
+    return ForgetRow(row, RemovalReason::kMissing);
   }
   report_.last_segment_id = std::max(report_.last_segment_id, SegmentId{header->segment_id});
-  if (IsEmptySlot(*header)) return ForgetRow(row);
+  if (IsEmptySlot(*header)) return ForgetRow(row, RemovalReason::kRecordingDeleted);
   if (deleted_.contains(header->recording_uid)) return EraseDeleted(slot, *header, row);
   if (row && Number(row->id) != header->segment_id) {
-    SLUICE_RETURN_IF_ERROR(ForgetRow(row));
+    // A newer one: the catalog lost its last moments, in which the slot was reused.
+    SLUICE_RETURN_IF_ERROR(ForgetRow(row, header->segment_id > Number(row->id)
+                                              ? RemovalReason::kReused
+                                              : RemovalReason::kMissing));
     return RecoverSegment(*header, std::nullopt);
   }
   return RecoverSegment(*header, row);
@@ -453,7 +457,8 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
     SLUICE_RETURN_IF_ERROR(ScanAndSeal(open.header, open.mark));
   }
   for (const auto& [slot, row] : rows_) {
-    if (slot >= archive_.meta().segment_count) SLUICE_RETURN_IF_ERROR(ForgetRow(row));
+    if (slot >= archive_.meta().segment_count)
+      SLUICE_RETURN_IF_ERROR(ForgetRow(row, RemovalReason::kMissing));
   }
   SLUICE_RETURN_IF_ERROR(EndLearnedRecordings());
   SLUICE_ASSIGN_OR_RETURN(report_.streams_interrupted,

@@ -34,6 +34,10 @@ void SegmentStore::OnCatalog(const absl::Status& status) {
   }
 }
 
+RemovalCause SegmentStore::Cause(RemovalReason reason) const {
+  return {reason, "", options_.clock()};
+}
+
 SegmentStore::Slot* SegmentStore::Find(SegmentId segment) {
   const auto at = std::find_if(slots_.begin(), slots_.end(),
                                [&](const Slot& slot) { return slot.row.id == segment; });
@@ -46,7 +50,7 @@ SegmentStore::Slot* SegmentStore::Find(SegmentId segment) {
 absl::Status SegmentStore::EnsureInCatalog(const SegmentUpdate& update) {
   Slot* const slot = Find(update.segment);
   if (slot == nullptr || slot->in_catalog) return absl::OkStatus();
-  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(slot->row));
+  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(slot->row, Cause(RemovalReason::kReused)));
   slot->in_catalog = true;
   return absl::OkStatus();
 }
@@ -137,7 +141,8 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   slot.row.lane = track.lane;
   slot.row.epoch = options_.meta.epoch;
   slot.row.durable = {kBlockBytes};
-  const absl::Status begun = catalog_->BeginSegment(slot.row);
+  slot.row.previous = SegmentId{slot.previous};
+  const absl::Status begun = catalog_->BeginSegment(slot.row, Cause(RemovalReason::kReused));
   slot.in_catalog = begun.ok();
   OnCatalog(begun);
 
@@ -173,7 +178,8 @@ absl::Status SegmentStore::DeleteRecording(const std::string& id) {
     return absl::FailedPreconditionError(
         absl::StrCat("recording \"", id, "\" is being written: stop it first"));
   }
-  const absl::Status status = catalog_->DeleteRecording(id);
+  const absl::Status status =
+      catalog_->DeleteRecording(id, Cause(RemovalReason::kRecordingDeleted));
   OnCatalog(status);
   SLUICE_RETURN_IF_ERROR(status);
   // The catalog remembers that the recording is deleted until its headers are known to be gone,

@@ -92,6 +92,7 @@ class SegmentStore {
   absl::StatusOr<SegmentLoan> Lend(uint32_t slot, const TrackIdentity& track);
   SegmentHeader HeaderOf(const Slot& slot) const;
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
+  RemovalCause Cause(RemovalReason reason) const;
   Slot* Find(SegmentId segment);
   void OnCatalog(const absl::Status& status);
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
 #include "writer/catalog/migration.h"
+#include "writer/catalog/removals.h"
 #include "writer/catalog/schema.h"
 #include "writer/catalog/sqlite.h"
 #include "writer/stream_id.h"
@@ -29,7 +30,7 @@ absl::Span<const std::byte> BytesOf(const Plain& plain) {
 }
 template <class Plain>
 Plain FromBytes(absl::Span<const std::byte> bytes) {
-  Plain plain;
+  Plain plain = {};
   if (bytes.size() == sizeof(plain)) std::memcpy(&plain, bytes.data(), sizeof(plain));
   return plain;
 }
@@ -79,8 +80,8 @@ StreamRow ReadStream(const SqliteQuery& query) {
 
 constexpr char kSelectSegment[] =
     "SELECT g.id, g.slot, g.recording_uid, r.id, g.lane, g.epoch, g.sealed, g.durable,"
-    " g.first_ns, g.last_ns, g.payload, g.ledger"
-    " FROM segments g LEFT JOIN recordings r ON r.uid = g.recording_uid ORDER BY g.id";
+    " g.first_ns, g.last_ns, g.payload, g.ledger, g.previous_id, g.footer_sha256"
+    " FROM segments g LEFT JOIN recordings r ON r.uid = g.recording_uid";
 
 SegmentRow ReadSegment(const SqliteQuery& query) {
   SegmentRow row;
@@ -96,6 +97,26 @@ SegmentRow ReadSegment(const SqliteQuery& query) {
   row.last_time = {query.Int(9)};
   row.payload = {Unsigned(query.Int(10))};
   row.ledger = FromBytes<Ledger>(query.Blob(11));
+  row.previous = SegmentId{Unsigned(query.Int(12))};
+  row.footer_sha256 = FromBytes<std::array<uint8_t, 32>>(query.Blob(13));
+  return row;
+}
+
+RemovalRow RemovalOf(const SegmentRow& segment, const RemovalCause& why) {
+  RemovalRow row;
+  row.recording_uid = segment.recording_uid;
+  row.recording = segment.recording;
+  row.lane = segment.lane;
+  row.first = row.last = segment.id;
+  row.before = segment.previous;
+  row.segments = 1;
+  row.payload = segment.payload;
+  row.reason = why.reason;
+  row.detail = why.detail;
+  row.begun = row.ended = why.time;
+  row.first_epoch = row.last_epoch = segment.epoch;
+  row.ledger = segment.ledger;
+  row.footer_sha256 = segment.footer_sha256;
   return row;
 }
 
@@ -206,9 +227,12 @@ class SqliteCatalog final : public Catalog {
   }
 
   absl::StatusOr<std::vector<SegmentRow>> Segments() override {
-    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(kSelectSegment));
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query(absl::StrCat(kSelectSegment, " ORDER BY g.id")));
     return ReadAll(query, ReadSegment);
   }
+
+  absl::StatusOr<std::vector<RemovalRow>> Removals() override { return ReadRemovals(*db_); }
 
   absl::StatusOr<SegmentId> LastSegmentId() override {
     SLUICE_ASSIGN_OR_RETURN(const int64_t last,
@@ -254,9 +278,10 @@ class SqliteCatalog final : public Catalog {
     });
   }
 
-  absl::Status DeleteRecording(const std::string& id) override {
+  absl::Status DeleteRecording(const std::string& id, const RemovalCause& why) override {
     return DurableTransaction([&]() -> absl::Status {
       SLUICE_ASSIGN_OR_RETURN(const RecordingRow row, Recording(id));
+      SLUICE_RETURN_IF_ERROR(Remember("g.recording_uid = ?", Signed(row.uid), why));
       // Parts go by their segments: streams and segments of a recording are only each other's.
       for (const char* sql :
            {"DELETE FROM parts WHERE segment_id IN"
@@ -271,7 +296,7 @@ class SqliteCatalog final : public Catalog {
     });
   }
 
-  absl::Status BeginSegment(const SegmentRow& row) override {
+  absl::Status BeginSegment(const SegmentRow& row, const RemovalCause& why) override {
     return db_->Transaction([&]() -> absl::Status {
       std::vector<int64_t> earlier;
       {
@@ -281,12 +306,12 @@ class SqliteCatalog final : public Catalog {
         SLUICE_ASSIGN_OR_RETURN(
             earlier, ReadAll<int64_t>(query, [](const SqliteQuery& q) { return q.Int(0); }));
       }
-      for (const int64_t id : earlier) SLUICE_RETURN_IF_ERROR(Forget(id));
+      for (const int64_t id : earlier) SLUICE_RETURN_IF_ERROR(Forget(id, why));
       SLUICE_ASSIGN_OR_RETURN(
           SqliteQuery insert,
-          db_->Query(
-              "INSERT INTO segments (id, slot, recording_uid, lane, epoch, sealed, durable,"
-              " first_ns, last_ns, payload, ledger) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+          db_->Query("INSERT INTO segments (id, slot, recording_uid, lane, epoch, sealed, durable,"
+                     " first_ns, last_ns, payload, ledger, previous_id)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       SLUICE_RETURN_IF_ERROR(insert.Bind(IdOf(row.id))
                                  .Bind(row.slot)
                                  .Bind(Signed(row.recording_uid))
@@ -298,6 +323,7 @@ class SqliteCatalog final : public Catalog {
                                  .Bind(row.last_time.value)
                                  .Bind(Signed(row.payload.value))
                                  .Bind(BytesOf(row.ledger))
+                                 .Bind(IdOf(row.previous))
                                  .Run());
       SLUICE_ASSIGN_OR_RETURN(
           SqliteQuery last,
@@ -306,8 +332,12 @@ class SqliteCatalog final : public Catalog {
     });
   }
 
-  absl::Status ForgetSegment(SegmentId id) override {
-    return db_->Transaction([&] { return Forget(IdOf(id)); });
+  absl::Status ForgetSegment(SegmentId id, const RemovalCause& why) override {
+    return db_->Transaction([&] { return Forget(IdOf(id), why); });
+  }
+
+  absl::Status RecordRemoval(const RemovalRow& row) override {
+    return db_->Transaction([&] { return AddRemoval(*db_, row); });
   }
 
   absl::Status Publish(absl::Span<const SegmentUpdate> updates) override {
@@ -358,7 +388,26 @@ class SqliteCatalog final : public Catalog {
     return status;
   }
 
-  absl::Status Forget(int64_t segment) {
+  // As removals, the segments that held anything and for which `condition` holds.
+  absl::Status Remember(const std::string& condition, int64_t value, const RemovalCause& why) {
+    if (why.reason == RemovalReason::kNone) return absl::OkStatus();
+    std::vector<SegmentRow> rows;
+    {
+      SLUICE_ASSIGN_OR_RETURN(
+          SqliteQuery query,
+          db_->Query(absl::StrCat(kSelectSegment, " WHERE (g.sealed = 1 OR g.durable > ",
+                                  kBlockBytes, ") AND ", condition, " ORDER BY g.id")));
+      query.Bind(value);
+      SLUICE_ASSIGN_OR_RETURN(rows, ReadAll(query, ReadSegment));
+    }
+    for (const SegmentRow& row : rows) {
+      SLUICE_RETURN_IF_ERROR(AddRemoval(*db_, RemovalOf(row, why)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Forget(int64_t segment, const RemovalCause& why) {
+    SLUICE_RETURN_IF_ERROR(Remember("g.id = ?", segment, why));
     for (const char* sql :
          {// Streams that lose their last part, unless more may come.
           "DELETE FROM streams WHERE open = 0"

@@ -2,6 +2,7 @@
 #ifndef WRITER_CATALOG_CATALOG_H_
 #define WRITER_CATALOG_CATALOG_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "absl/types/span.h"
 #include "ingest/receive/socket_address.h"
 #include "ingest/units.h"
+#include "writer/catalog/removal.h"
 #include "writer/extent/format.h"
 #include "writer/ledger.h"
 #include "writer/segment/segment_keeper.h"
@@ -63,6 +65,8 @@ struct SegmentRow {
   UnixNanos last_time;
   ByteCount payload;
   Ledger ledger;
+  SegmentId previous{};  // the one before it in its track; 0: none, or not known
+  std::array<uint8_t, 32> footer_sha256 = {};  // zeros: not sealed, or not known
 };
 
 // Where a part of a stream lies.
@@ -117,6 +121,9 @@ class Catalog {
   // The uids of deleted recordings whose segments may still be on the disk.
   virtual absl::StatusOr<std::vector<uint64_t>> DeletedRecordings() = 0;
 
+  // What left the archive and why, by recording, lane and segment.
+  virtual absl::StatusOr<std::vector<RemovalRow>> Removals() = 0;
+
   // Writing; each call is one transaction. PutRecording and DeleteRecording also survive the
   // loss of power; of the rest, the last calls may be lost, for the segments can say it again.
   //
@@ -125,11 +132,14 @@ class Catalog {
   virtual absl::Status PutRecording(const RecordingRow& row) = 0;
   // Forgets the recording, its streams and its segments, and remembers that it was deleted, so
   // that its segments are not taken in again before they are erased or reused. NOT_FOUND.
-  virtual absl::Status DeleteRecording(const std::string& id) = 0;
+  virtual absl::Status DeleteRecording(const std::string& id, const RemovalCause& why = {}) = 0;
   // A new, empty segment in `slot`, whose earlier content is forgotten: streams that lose their
-  // last part go, the others begin later.
-  virtual absl::Status BeginSegment(const SegmentRow& row) = 0;
-  virtual absl::Status ForgetSegment(SegmentId id) = 0;
+  // last part go, the others begin later. `why`: see ForgetSegment.
+  virtual absl::Status BeginSegment(const SegmentRow& row, const RemovalCause& why = {}) = 0;
+  // Remembers as a removal that it went, unless it never held anything or there is no reason.
+  virtual absl::Status ForgetSegment(SegmentId id, const RemovalCause& why = {}) = 0;
+  // A removal of what the catalog did not know. Saying it twice is the same as once.
+  virtual absl::Status RecordRemoval(const RemovalRow& row) = 0;
   virtual absl::Status Publish(absl::Span<const SegmentUpdate> updates) = 0;
   // Every segment that DeletedRecordings() speaks of is gone from the disk.
   virtual absl::Status ForgetDeletions() = 0;
@@ -137,6 +147,7 @@ class Catalog {
   // is its last byte's time, or `now` when it has none. Returns how many streams those were.
   virtual absl::StatusOr<uint32_t> CloseInterrupted(UnixNanos now) = 0;
   // Forgets everything that can be rebuilt from segments: segments, streams and their parts.
+  // Removals stay.
   virtual absl::Status Clear() = 0;
 };
 

@@ -458,6 +458,46 @@ TEST_F(CatalogTest, GapsAreSummedOverWhatIsStillHeld) {
   EXPECT_EQ(catalog_->Streams({}, StreamId{0}, 10)->front().dropped.value, 5u);
 }
 
+TEST_F(CatalogTest, RemovalsOfATracksFrontAreOneRow) {
+  const RemovalCause reused = {RemovalReason::kReused, "", {1000}};
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  for (uint64_t id = 1; id <= 5; ++id) {
+    SegmentRow row = Segment(id, id % 2);
+    row.previous = SegmentId{id - 1};
+    ASSERT_TRUE(catalog_->BeginSegment(row, {reused.reason, "", {int64_t(1000 + id)}}).ok());
+    SegmentUpdate update = Update(id, {}, /*sealed=*/true);
+    update.ledger.written = 50 * id;
+    Publish(update);
+  }
+  ASSERT_THAT(*catalog_->Removals(), SizeIs(1));
+  RemovalRow row = catalog_->Removals()->front();
+  EXPECT_EQ(row.first, SegmentId{1});
+  EXPECT_EQ(row.last, SegmentId{3});
+  EXPECT_EQ(row.segments, 3);
+  EXPECT_EQ(row.payload, ByteCount{150});
+  EXPECT_EQ(row.recording, "a");
+  EXPECT_EQ(row.lane, LaneId{2});
+  EXPECT_EQ(row.total().written, 150);
+  EXPECT_EQ(row.begun, UnixNanos{1003});
+  EXPECT_EQ(row.ended, UnixNanos{1005});
+
+  // Another reason, another row.
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{4}, {RemovalReason::kRetention, "30d", {2}}).ok());
+  ASSERT_TRUE(catalog_->DeleteRecording("a", {RemovalReason::kRecordingDeleted, "", {3}}).ok());
+  ASSERT_THAT(*catalog_->Removals(), SizeIs(3));
+  EXPECT_EQ(catalog_->Removals()->at(1).detail, "30d");
+  EXPECT_EQ(catalog_->Removals()->at(2).reason, RemovalReason::kRecordingDeleted);
+}
+
+TEST_F(CatalogTest, WhatHeldNothingIsNoRemoval) {
+  Begin(Segment(1, 0));
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{1}, {RemovalReason::kReused, "", {1}}).ok());
+  Begin(Segment(2, 0));
+  Publish(Update(2, {}));
+  ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{2}).ok());  // no reason: nothing to remember
+  EXPECT_THAT(*catalog_->Removals(), IsEmpty());
+}
+
 // Pages of a long list must not cost what the list costs.
 TEST_F(CatalogTest, QueriesUseIndexes) {
   const auto db = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadOnly);

@@ -102,6 +102,9 @@ TEST_F(MigrationTest, FromVersion1) {
   EXPECT_EQ(stream->dropped.value, 0u);
   EXPECT_EQ(stream->reason, CloseReason::kEndOfStream);
   EXPECT_THAT(*(*catalog)->StreamParts(StreamId{7}), SizeIs(1));
+  ASSERT_THAT(*(*catalog)->Segments(), SizeIs(1));
+  EXPECT_EQ((*catalog)->Segments()->front().previous, SegmentId{0});
+  EXPECT_THAT(*(*catalog)->Removals(), testing::IsEmpty());
 
   // Only the first opening has something to say.
   const auto again = Catalog::Open(path_, Catalog::Mode::kReadOnly);

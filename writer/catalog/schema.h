@@ -84,6 +84,30 @@ END;
 CREATE TRIGGER stream_uncounted AFTER DELETE ON streams BEGIN
   UPDATE recordings SET stream_count = stream_count - 1 WHERE uid = old.recording_uid;
 END;
+-- Segments know the one before them in their track, and the hash of their own footer; and what
+-- left the archive is remembered (removal.h).
+ALTER TABLE segments ADD COLUMN previous_id INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE segments ADD COLUMN footer_sha256 BLOB NOT NULL DEFAULT x'';
+CREATE TABLE removals (
+  recording_uid INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  first_id INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  before_id INTEGER NOT NULL,
+  recording TEXT NOT NULL,
+  segments INTEGER NOT NULL,
+  payload INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  detail TEXT NOT NULL,
+  begun_ns INTEGER NOT NULL,
+  ended_ns INTEGER NOT NULL,
+  first_epoch INTEGER NOT NULL,
+  last_epoch INTEGER NOT NULL,
+  ledger BLOB NOT NULL,
+  earlier_epochs BLOB NOT NULL,
+  footer_sha256 BLOB NOT NULL,
+  PRIMARY KEY (recording_uid, lane, first_id)
+) WITHOUT ROWID;
 -- Bytes in gaps that the segment tells of.
 ALTER TABLE parts ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 )sql";
