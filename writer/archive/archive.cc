@@ -23,6 +23,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "ingest/status_macros.h"
+#include "writer/readable.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
@@ -39,16 +40,6 @@ constexpr absl::Duration kLockPause = absl::Milliseconds(20);
 std::string MetaPath(const std::string& directory) { return directory + "/ARCHIVE"; }
 std::string LockPath(const std::string& directory) { return directory + "/LOCK"; }
 std::string SegmentsPath(const std::string& directory) { return directory + "/segments"; }
-
-// "16 GiB", "1.5 GiB", "300 KiB".
-std::string Readable(ByteCount bytes) {
-  static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  double value = static_cast<double>(bytes.value);
-  size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  const bool whole = value == static_cast<double>(static_cast<uint64_t>(value));
-  return absl::StrFormat("%.*f %s", whole ? 0 : 1, value, kUnits[unit]);
-}
 
 // What failed on what, and what to do about it.
 absl::Status Refused(absl::string_view what, const std::string& path, int error) {
