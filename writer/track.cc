@@ -227,6 +227,7 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   now_ = now;
   wall_ = wall;
   if (!writer_.failure().ok()) Stop(/*abort=*/true);
+  if (aborting_) writer_.GiveUpWaiting();
 
   while (!pending_.empty() && TryAdd(pending_.front())) pending_.pop_front();
   if (stopping_ && !std::exchange(accepted_, false)) EndAccepting();
@@ -253,6 +254,7 @@ TrackStatus Track::status(absl::Duration now) const {
   TrackStatus status;
   status.finished = finished();
   status.failure = writer_.failure();
+  status.waiting = writer_.waiting();
   status.writer = writer_.counters();
   status.ledger.received = received_;
   status.ledger.written = status.writer.payload.value;

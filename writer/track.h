@@ -60,7 +60,8 @@ struct LaneParts {
 // A snapshot, for other threads.
 struct TrackStatus {
   bool finished = false;
-  absl::Status failure;  // not OK: the disk is lost
+  absl::Status failure;  // not OK: the disk is lost, or none could be had before the stop
+  absl::Status waiting;  // not OK: what was received waits for a segment, and this says why
   Ledger ledger;         // received, written, dropped until now
   SegmentWriterCounters writer;
   uint64_t streams_open = 0;
@@ -86,7 +87,8 @@ class Track final : public LeaseSink {
 
   absl::Status Open();
   // Takes no new streams, ends those there are (kStopped) after what the kernel has received,
-  // seals. At once, with `abort`: what the kernel still has is left there.
+  // seals. At once, with `abort`: what the kernel still has is left there, and what waits for a
+  // segment that cannot be had is lost.
   void Stop(bool abort);
   // Stopped, and everything durable and published, or lost.
   bool finished() const;

@@ -75,6 +75,7 @@ void PrintRecording(const v1::Recording& recording, std::ostream& out) {
   properties.Add("UID", recording.uid());
   properties.Add("State", v1::Recording::State_Name(recording.state()));
   properties.Add("Failure", recording.failure());
+  properties.Add("Waiting", recording.waiting());
   properties.Add("Source", Source(recording));
   if (recording.has_payload_crc()) {
     properties.Add("Payload CRC", recording.payload_crc() ? "on" : "off");

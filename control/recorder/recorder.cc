@@ -82,6 +82,7 @@ std::string SourceText(const RecordingSpec& spec, const SocketAddress& bound) {
 
 void Accumulate(RecordingStatus& sum, const TrackStatus& track) {
   sum.ledger += track.ledger;
+  if (!track.waiting.ok()) sum.waiting = std::string(track.waiting.message());
   sum.durable += track.writer.durable;
   sum.disk += track.writer.disk;
   sum.streams_open += track.streams_open;
@@ -503,7 +504,13 @@ RecorderStatus RecorderImpl::Status() {
     status.warnings.push_back(std::string(health.message()));
   }
   const std::lock_guard lock(mutex_);
-  for (const auto& [id, entry] : entries_) status.recordings.push_back(Describe(*entry));
+  for (const auto& [id, entry] : entries_) {
+    status.recordings.push_back(Describe(*entry));
+    const std::string& why = status.recordings.back().waiting;
+    if (why.empty()) continue;
+    status.warnings.push_back(
+        absl::StrCat("recording '", id, "' waits, and its senders with it: ", why));
+  }
   return status;
 }
 

@@ -46,6 +46,7 @@ struct RecordingStatus {
   absl::Time created;
   RecordingState state = RecordingState::kRecording;
   std::string failure;  // one sentence when kFailed
+  std::string waiting;  // why what was received waits for a segment; empty: it does not
   SocketAddress bound;  // listen: where it really listens
   Ledger ledger;        // what lanes have received and written
   ByteCount durable;    // payload on stable storage

@@ -124,6 +124,7 @@ void FillFromRecorder(const RecordingStatus& status, v1::Recording* to) {
   *to->mutable_sync_interval() = ToProtoDuration(spec.sync_interval);
   to->set_state(ToProto(status.state));
   to->set_failure(status.failure);
+  to->set_waiting(status.waiting);
   *to->mutable_create_time() = ToTimestamp(status.created);
   if (status.state == RecordingState::kRecording) {
     to->clear_stop_time();

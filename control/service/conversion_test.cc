@@ -50,6 +50,7 @@ RecordingStatus Live() {
   status.streams_closed = 3;
   status.connections_refused = 9;
   status.connect_failures = 6;
+  status.waiting = "all are held";
   status.buffer_waits = 7;
   status.write_errors = 8;
   status.durable_lag = absl::Milliseconds(1250);
@@ -154,6 +155,7 @@ TEST(ConversionTest, ALiveRecording) {
   EXPECT_EQ(figures.streams_closed(), 3);
   EXPECT_EQ(figures.connections_refused(), 9);
   EXPECT_EQ(figures.connect_failures(), 6);
+  EXPECT_EQ(recording.waiting(), "all are held");
   EXPECT_EQ(figures.buffer_waits(), 7);
   EXPECT_EQ(figures.write_errors(), 8);
   EXPECT_EQ(figures.durable_lag().seconds(), 1);

@@ -65,7 +65,7 @@ SegmentWriter::~SegmentWriter() {
 // ---- extents come in
 
 void SegmentWriter::Append(SealedExtent extent) {
-  if (!failure_.ok()) return DropExtent(extent);
+  if (!failure().ok()) return DropExtent(extent);
   Place(std::move(extent), 0);
 }
 
@@ -109,7 +109,7 @@ void SegmentWriter::AssignSpare() {
 
 void SegmentWriter::RequestLoan(absl::Duration now) {
   AssignSpare();
-  if (loan_requested_ || spare_ || !failure_.ok() || now < next_request_) return;
+  if (loan_requested_ || spare_ || !failure().ok() || now < next_request_) return;
   bool wanted = false;
   for (const Segment& segment : segments_) wanted |= !segment.loan;
   // The next one is asked for when this one is half full, so that nobody waits for it.
@@ -126,8 +126,9 @@ void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
   loan_requested_ = false;
   if (!loan.ok()) {
     if (absl::IsResourceExhausted(loan.status())) {
-      // Every segment is in use. One becomes free when another track seals it; until then what
+      // None may go. One may when another track seals it, or a hold is released; until then what
       // was received waits, and with it the senders.
+      refusal_ = loan.status();
       next_request_ = now_ + kRequestAgain;
     } else {
       LoseDisk(loan.status());
@@ -135,8 +136,30 @@ void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
     return;
   }
   SLUICE_CHECK(loan->size == options_.segment);
+  refusal_ = absl::OkStatus();
   spare_ = *loan;
   AssignSpare();
+}
+
+absl::Status SegmentWriter::waiting() const {
+  for (const Segment& segment : segments_) {
+    if (!segment.loan) return refusal_;
+  }
+  return absl::OkStatus();
+}
+
+void SegmentWriter::GiveUpWaiting() {
+  const absl::Status why = waiting();
+  if (why.ok() || !failure().ok()) return;
+  given_up_ = absl::Status(
+      why.code(), absl::StrCat("what was received last is lost, because no segment was to be had ",
+                               "when the recording stopped: ", why.message()));
+  for (Segment& segment : segments_) {
+    if (segment.loan) continue;
+    DropQueued(segment);
+    Close(segment);
+    Retire(segment);
+  }
 }
 
 // ---- writes
@@ -202,11 +225,11 @@ void SegmentWriter::OnWrite(const Completion& done) {
 }
 
 void SegmentWriter::OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why) {
-  if (!failure_.ok() || placed.attempts + 1 >= kAttemptsMax) {
+  if (!failure().ok() || placed.attempts + 1 >= kAttemptsMax) {
     placed.state = Placed::kMoved;
     DropExtent(placed.extent);
     Retire(segment);
-    if (failure_.ok()) LoseDisk(why);
+    if (failure().ok()) LoseDisk(why);
     return;
   }
   Close(segment);
@@ -420,13 +443,17 @@ void SegmentWriter::LoseDisk(absl::Status why) {
   if (!failure_.ok()) return;
   failure_ = std::move(why);
   for (Segment& segment : segments_) {
-    for (; segment.queued_at < segment.extents.size(); ++segment.queued_at) {
-      Placed& queued = segment.extents[segment.queued_at];
-      queued.state = Placed::kMoved;
-      DropExtent(queued.extent);
-    }
+    DropQueued(segment);
     Close(segment);
     Retire(segment);
+  }
+}
+
+void SegmentWriter::DropQueued(Segment& segment) {
+  for (; segment.queued_at < segment.extents.size(); ++segment.queued_at) {
+    Placed& queued = segment.extents[segment.queued_at];
+    queued.state = Placed::kMoved;
+    DropExtent(queued.extent);
   }
 }
 

@@ -50,8 +50,8 @@ struct SegmentWriterCounters {
 // is synced, several segments at a time, because a sync takes longer than filling a small one.
 // Only the first in line is published, and leaves the line when it is sealed, so the catalog
 // learns of bytes in the order in which they were received. A refused extent is written again into
-// the segment after it. When that fails kAttemptsMax times, or a sync fails, or no segment can be
-// had, the disk is lost: see failure().
+// the segment after it. When that fails kAttemptsMax times, or a sync fails, or the keeper cannot
+// give a segment, the disk is lost: see failure(). When it may not give one now, the writer waits.
 //
 // Owned by a track, on its lane's thread; destroyed when idle().
 class SegmentWriter {
@@ -79,6 +79,8 @@ class SegmentWriter {
   void Hurry() { hurried_ = true; }
   // No more extents will come: seals what is open, now.
   void Finish();
+  // Waits for no segment that cannot be had: what needs one is lost, what has one is sealed.
+  void GiveUpWaiting();
 
   // Everything that was appended is durable and published, or lost.
   bool idle() const { return segments_.empty() && !loan_requested_; }
@@ -86,12 +88,14 @@ class SegmentWriter {
   std::optional<absl::Duration> undurable_since() const;
   // Why the disk is lost; OK while it is not. Then extents are counted as lost and their leases
   // go home.
-  const absl::Status& failure() const { return failure_; }
+  const absl::Status& failure() const { return failure_.ok() ? given_up_ : failure_; }
+  // Why what was appended waits for a segment: none may go. OK while it need not.
+  absl::Status waiting() const;
   const SegmentWriterCounters& counters() const { return counters_; }
 
  private:
   static constexpr uint32_t kSyncsMax = 8;  // at a time
-  static constexpr absl::Duration kRequestAgain = absl::Seconds(1);
+  static constexpr absl::Duration kRequestAgain = absl::Milliseconds(100);
   static constexpr uint32_t kStallsMax = 100;
   // Between the syncs of a track whose streams come and go one by one.
   static constexpr absl::Duration kHurriedInterval = absl::Milliseconds(50);
@@ -161,6 +165,7 @@ class SegmentWriter {
   absl::Duration SyncIfDue(absl::Duration now);
   void LoseDisk(absl::Status why);
   void DropExtent(SealedExtent& extent);
+  void DropQueued(Segment& segment);
   absl::Duration SweepLost();
 
   Ring* ring_;
@@ -174,6 +179,7 @@ class SegmentWriter {
   std::optional<SegmentLoan> spare_;  // for the next segment
   bool loan_requested_ = false;
   absl::Duration next_request_;  // not before
+  absl::Status refusal_;         // RESOURCE_EXHAUSTED, when that was the last answer
   OpTable<WriteOp> writes_;
   OpTable<SyncOp> syncs_;
 
@@ -182,6 +188,7 @@ class SegmentWriter {
   bool hurried_ = false;
   bool finishing_ = false;
   absl::Status failure_;
+  absl::Status given_up_;  // why extents that need a segment are lost
   SegmentWriterCounters counters_;
 };
 

@@ -651,13 +651,16 @@ TEST(SegmentWriterTest, ARefusedFooterLosesTheDisk) {
 
 // ---- loans
 
-TEST(SegmentWriterTest, WhenNoSegmentMayGoItAsksAgainEverySecond) {
+TEST(SegmentWriterTest, WhenNoSegmentMayGoItSaysSoAndAsksAgain) {
   Rig rig(1);
   for (int i = 0; i < 3; ++i) {
     rig.keeper.refusals.push_back(absl::ResourceExhaustedError("every segment is in use"));
   }
   const absl::Duration start = rig.ring.Monotonic();
   rig.Append(1, 5000);
+  EXPECT_TRUE(rig.writer->waiting().ok());  // nothing has been refused yet
+  ASSERT_TRUE(rig.RunUntil([&] { return !rig.writer->waiting().ok(); }));
+  EXPECT_EQ(rig.writer->waiting(), absl::ResourceExhaustedError("every segment is in use"));
   int turns = 0;
   while (rig.keeper.publications == 0 && turns < 10'000) {
     rig.Turn(absl::Hours(1));  // sleeps no longer than the writer says
@@ -665,11 +668,44 @@ TEST(SegmentWriterTest, WhenNoSegmentMayGoItAsksAgainEverySecond) {
   }
   EXPECT_EQ(rig.keeper.publications, 1u);
   EXPECT_EQ(rig.keeper.requests, 4u);
-  EXPECT_GE(rig.ring.Monotonic() - start, absl::Seconds(3));
-  EXPECT_LT(rig.ring.Monotonic() - start, absl::Seconds(4));
+  EXPECT_GE(rig.ring.Monotonic() - start, absl::Milliseconds(300));
+  EXPECT_LT(rig.ring.Monotonic() - start, absl::Milliseconds(400));
   EXPECT_LT(turns, 50);
+  EXPECT_TRUE(rig.writer->waiting().ok());
   ASSERT_TRUE(rig.Finish());
   rig.ExpectAllDurable();
+}
+
+// What has a segment is sealed as ever; what waits for one is counted as lost.
+TEST(SegmentWriterTest, AWriterThatGivesUpWaitingFinishes) {
+  for (uint64_t seed = 1; seed <= 50 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    Rig rig(seed, {}, absl::Milliseconds(1));
+    const uint64_t segments = rig.Roll(3);
+    while (rig.keeper.lent.size() < segments) {
+      ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+      rig.Append(1, 10'000);
+      rig.Turn();
+    }
+    for (int i = 0; i < 1000; ++i) {
+      rig.keeper.refusals.push_back(absl::ResourceExhaustedError("all are held"));
+    }
+    ASSERT_TRUE(rig.RunUntil([&] {
+      if (rig.CanAppend()) rig.Append(1, 10'000);
+      return !rig.writer->waiting().ok();
+    }));
+    rig.writer->GiveUpWaiting();
+    EXPECT_TRUE(absl::StrContains(rig.writer->failure().message(), "stopped: all are held"));
+    EXPECT_GT(rig.writer->counters().lost.value, 0u);
+    while (rig.CanAppend() && rig.Roll(5) != 0) rig.Append(1, 10'000);
+    ASSERT_TRUE(rig.Finish());
+    EXPECT_EQ(rig.home.free_count(), kChunks);
+    const SegmentWriterCounters& counters = rig.writer->counters();
+    EXPECT_EQ(counters.durable, counters.payload);
+    uint64_t sealed = 0;
+    for (const auto& [id, segment] : rig.keeper.lent) sealed += segment.sealed ? 1 : 0;
+    EXPECT_EQ(sealed, segments);
+  }
 }
 
 TEST(SegmentWriterTest, ADiskThatLendsNothingIsLost) {
