@@ -262,6 +262,11 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
 }
 
 absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer) {
+  // Who sealed it may have died before the sync.
+  if (fdatasync(archive_.segment_fd(header.slot)) != 0) {
+    Damage(header.slot, FileError("fdatasync", Path(header.slot), errno).message());
+    report_.slots_kept_out.push_back(header.slot);
+  }
   SLUICE_RETURN_IF_ERROR(LearnRecording(header));
   if ((footer.trailer.flags & kSealedByRecovery) != 0) broken_off_.insert(header.recording_uid);
   SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
@@ -476,7 +481,12 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
 }  // namespace
 
 absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
-  return Recovery(archive, catalog).Run(rebuild);
+  absl::StatusOr<RecoveryReport> report;
+  SLUICE_RETURN_IF_ERROR(catalog.Atomically([&] {
+    report = Recovery(archive, catalog).Run(rebuild);
+    return report.status();
+  }));
+  return report;
 }
 
 }  // namespace sluice

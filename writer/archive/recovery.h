@@ -32,6 +32,9 @@ struct RecoveryReport {
 // Without payload CRCs, only extents that the durable mark covered are kept: the catalog's mark
 // or one carried by a later extent. `rebuild` empties the catalog first.
 //
+// The catalog changes in one transaction, at the end: whoever reads meanwhile, or after a crash in
+// the midst of it, sees what it said before.
+//
 // FAILED_PRECONDITION: a segment is of a newer format. Otherwise damage is noted and left behind;
 // an error is one of the catalog's.
 absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild);

@@ -405,6 +405,25 @@ TEST_F(RecoveryTest, ANewerSegmentStopsEverything) {
   EXPECT_THAT(std::string(report.status().message()), HasSubstr("000002.seg"));
 }
 
+TEST_F(RecoveryTest, ARebuildThatFailsChangesNothing) {
+  PutRecording();
+  for (const uint32_t slot : {1, 2, 3}) {
+    TestSegment segment = Sealed(slot, slot);
+    Begin(slot, slot);
+    Publish(segment, true);
+    if (slot == 3) {
+      SegmentHeader header = segment.header();
+      header.version = 2;
+      SealSegmentHeader(header);
+      std::memcpy(&segment.at({0}), &header, sizeof(header));
+    }
+    segment.WriteTo(archive_.SegmentPath(slot));
+  }
+  const auto report = Recover(*archive_, *catalog_, /*rebuild=*/true);
+  EXPECT_TRUE(absl::IsFailedPrecondition(report.status())) << report.status();
+  EXPECT_THAT(SegmentIds(), ElementsAre(1, 2, 3));
+}
+
 TEST_F(RecoveryTest, SomebodyElsesFileIsLeftAlone) {
   TestSegmentOptions foreign = archive_.Segment(5, 2);
   foreign.uuid[0] ^= 1;

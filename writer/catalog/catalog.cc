@@ -373,6 +373,10 @@ class SqliteCatalog final : public Catalog {
     return streams;
   }
 
+  absl::Status Atomically(const std::function<absl::Status()>& body) override {
+    return DurableTransaction(body);
+  }
+
   absl::Status Clear() override {
     return db_->Transaction([&] {
       return db_->Execute("DELETE FROM parts; DELETE FROM streams; DELETE FROM segments;");
@@ -380,8 +384,9 @@ class SqliteCatalog final : public Catalog {
   }
 
  private:
-  // A transaction that is on stable storage when it returns.
+  // A transaction that is on stable storage when it returns, or part of one that will be.
   absl::Status DurableTransaction(const std::function<absl::Status()>& body) {
+    if (db_->in_transaction()) return db_->Transaction(body);
     SLUICE_RETURN_IF_ERROR(db_->Execute("PRAGMA synchronous = FULL"));
     const absl::Status status = db_->Transaction(body);
     SLUICE_RETURN_IF_ERROR(db_->Execute("PRAGMA synchronous = NORMAL"));

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -124,9 +125,13 @@ class Catalog {
   // What left the archive and why, by recording, lane and segment.
   virtual absl::StatusOr<std::vector<RemovalRow>> Removals() = 0;
 
-  // Writing; each call is one transaction. PutRecording and DeleteRecording also survive the
-  // loss of power; of the rest, the last calls may be lost, for the segments can say it again.
+  // Writing; each call is one transaction, or a part of Atomically()'s. PutRecording and
+  // DeleteRecording also survive the loss of power; of the rest, the last calls may be lost, for
+  // the segments can say it again.
   //
+  // All that `body` writes here becomes visible at once, and survives the loss of power; when it
+  // fails, nothing does.
+  virtual absl::Status Atomically(const std::function<absl::Status()>& body) = 0;
   // Inserts the row, or replaces the one of the same uid; the sums are ignored. ALREADY_EXISTS
   // when another recording has the id.
   virtual absl::Status PutRecording(const RecordingRow& row) = 0;

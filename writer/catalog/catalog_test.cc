@@ -251,6 +251,31 @@ TEST_F(CatalogTest, IdsOfForgottenSegmentsAreRemembered) {
   EXPECT_EQ(*catalog_->LastSegmentId(), SegmentId{9});
 }
 
+TEST_F(CatalogTest, AllOfItOrNothing) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
+  Begin(Segment(1, 0));
+  const auto reader = OpenCatalog(Catalog::Mode::kReadOnly);
+  const auto change = [&](const absl::Status& end) {
+    return catalog_->Atomically([&] {
+      EXPECT_TRUE(catalog_->Clear().ok());
+      Begin(Segment(2, 1));
+      Begin(Segment(3, 2));
+      // A part that fails takes nothing else with it.
+      EXPECT_TRUE(absl::IsAlreadyExists(catalog_->PutRecording(Recording("a", 99))));
+      EXPECT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());
+      EXPECT_THAT(*catalog_->Segments(), SizeIs(2));
+      EXPECT_THAT(*reader->Segments(), SizeIs(1));
+      return end;
+    });
+  };
+  EXPECT_TRUE(absl::IsAborted(change(absl::AbortedError(""))));
+  EXPECT_THAT(*catalog_->Segments(), SizeIs(1));
+  EXPECT_THAT(*catalog_->Recordings(), SizeIs(1));
+  EXPECT_TRUE(change(absl::OkStatus()).ok());
+  EXPECT_THAT(*reader->Segments(), SizeIs(2));
+  EXPECT_THAT(*reader->Recordings(), SizeIs(2));
+}
+
 TEST_F(CatalogTest, DeletingARecordingDeletesItEverywhere) {
   ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
   ASSERT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());

@@ -166,7 +166,7 @@ absl::StatusOr<int64_t> SqliteDatabase::QueryInt(const std::string& sql) {
 }
 
 absl::Status SqliteDatabase::Transaction(const std::function<absl::Status()>& body) {
-  return Bracket("BEGIN IMMEDIATE", body);
+  return in_transaction() ? Savepoint(body) : Bracket("BEGIN IMMEDIATE", body);
 }
 
 absl::Status SqliteDatabase::Snapshot(const std::function<absl::Status()>& body) {
@@ -178,11 +178,23 @@ absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl
   absl::Status status = body();
   if (status.ok()) status = Execute("COMMIT");
   // A full disk may have rolled back already.
-  if (!status.ok() && sqlite3_get_autocommit(db_) == 0) {
+  if (!status.ok() && in_transaction()) {
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   }
   return status;
 }
+
+absl::Status SqliteDatabase::Savepoint(const std::function<absl::Status()>& body) {
+  SLUICE_RETURN_IF_ERROR(Execute("SAVEPOINT nested"));
+  const absl::Status status = body();
+  // With a full disk the whole transaction may be gone, and the savepoint with it.
+  if (!in_transaction()) return status;
+  if (!status.ok()) SLUICE_RETURN_IF_ERROR(Execute("ROLLBACK TO nested"));
+  SLUICE_RETURN_IF_ERROR(Execute("RELEASE nested"));
+  return status;
+}
+
+bool SqliteDatabase::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
 int64_t SqliteDatabase::changes() const { return sqlite3_changes(db_); }
 

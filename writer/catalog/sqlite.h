@@ -61,16 +61,18 @@ class SqliteDatabase {
   // Any number of statements, without parameters; rows are ignored.
   absl::Status Execute(const std::string& sql);
   absl::StatusOr<int64_t> QueryInt(const std::string& sql);
-  // All of `body` or, when it fails, nothing.
+  // All of `body` or, when it fails, nothing. Within another one, a part of that.
   absl::Status Transaction(const std::function<absl::Status()>& body);
   // Everything that `body` reads belongs to one state of the database.
   absl::Status Snapshot(const std::function<absl::Status()>& body);
 
+  bool in_transaction() const;
   int64_t changes() const;  // rows that the last statement changed
 
  private:
   SqliteDatabase() = default;
   absl::Status Bracket(const char* begin, const std::function<absl::Status()>& body);
+  absl::Status Savepoint(const std::function<absl::Status()>& body);
 
   std::string path_;
   sqlite3* db_ = nullptr;
