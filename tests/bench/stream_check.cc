@@ -24,7 +24,7 @@ size_t ReadFully(int file, std::vector<char>& buffer) {
 }
 
 // How many of the bytes at `found` are those of `part`.
-size_t MatchingBytes(const StreamPart& part, const char* found) {
+size_t MatchingBytes(const ContentPart& part, const char* found) {
   size_t matching = 0;
   for (int i = 0; i < part.count(); ++i) {
     const auto* expected = static_cast<const char*>(part.vectors()[i].iov_base);
@@ -49,7 +49,7 @@ std::string CheckStream(const StreamContent& content, int64_t stream, int64_t by
       std::memcpy(&first, buffer.data(), std::min(size, sizeof(first)));
       stream = static_cast<int64_t>(first.stream);
     }
-    const StreamPart part(content, stream, position, size);
+    const ContentPart part(content, stream, position, size);
     const size_t matching = MatchingBytes(part, buffer.data());
     if (matching < size)
       return absl::StrCat("differs from stream ", stream, " at byte ", position + matching);

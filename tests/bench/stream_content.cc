@@ -29,8 +29,8 @@ const char* StreamContent::Body(Stamp stamp) const {
   return reinterpret_cast<const char*>(block_.data()) + 64 * window;
 }
 
-StreamPart::StreamPart(const StreamContent& content, uint64_t stream, uint64_t position,
-                       uint64_t bytes) {
+ContentPart::ContentPart(const StreamContent& content, uint64_t stream, uint64_t position,
+                         uint64_t bytes) {
   uint64_t skip = position % StreamContent::kFrameBytes;
   uint64_t frame = position - skip;
   for (StreamContent::Stamp& stamp : stamps_) {
@@ -41,7 +41,7 @@ StreamPart::StreamPart(const StreamContent& content, uint64_t stream, uint64_t p
   }
 }
 
-void StreamPart::Append(void* data, uint64_t size, uint64_t* skip, uint64_t* left) {
+void ContentPart::Append(void* data, uint64_t size, uint64_t* skip, uint64_t* left) {
   const uint64_t skipped = std::min(*skip, size);
   const uint64_t used = std::min(*left, size - skipped);
   *skip -= skipped;

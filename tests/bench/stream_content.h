@@ -36,11 +36,11 @@ class StreamContent {
 };
 
 // Bytes [position, position + bytes) of a stream, or the first of them, for writev().
-class StreamPart {
+class ContentPart {
  public:
-  StreamPart(const StreamContent& content, uint64_t stream, uint64_t position, uint64_t bytes);
-  StreamPart(const StreamPart&) = delete;  // The vectors point to the stamps.
-  StreamPart& operator=(const StreamPart&) = delete;
+  ContentPart(const StreamContent& content, uint64_t stream, uint64_t position, uint64_t bytes);
+  ContentPart(const ContentPart&) = delete;  // The vectors point to the stamps.
+  ContentPart& operator=(const ContentPart&) = delete;
 
   const iovec* vectors() const { return vectors_.data(); }
   int count() const { return count_; }

@@ -11,7 +11,7 @@ namespace {
 std::string Take(const StreamContent& content, uint64_t stream, uint64_t position, uint64_t bytes) {
   std::string taken;
   while (taken.size() < bytes) {
-    const StreamPart part(content, stream, position + taken.size(), bytes - taken.size());
+    const ContentPart part(content, stream, position + taken.size(), bytes - taken.size());
     for (int i = 0; i < part.count(); ++i) {
       taken.append(static_cast<char*>(part.vectors()[i].iov_base), part.vectors()[i].iov_len);
     }
@@ -31,7 +31,7 @@ TEST(StreamContentTest, IsTheSameFromAnyPosition) {
 TEST(StreamContentTest, PartHoldsAMegabyteWhereverItStarts) {
   const StreamContent content(7);
   for (uint64_t position = 0; position < 2 * StreamContent::kFrameBytes; position += 997) {
-    EXPECT_GE(StreamPart(content, 0, position, uint64_t{1} << 30).bytes(), 1'000'000u);
+    EXPECT_GE(ContentPart(content, 0, position, uint64_t{1} << 30).bytes(), 1'000'000u);
   }
 }
 
@@ -51,9 +51,9 @@ TEST(StreamContentTest, EveryFrameIsDistinct) {
 
 TEST(StreamContentTest, EndsWhereItIsAskedTo) {
   const StreamContent content(7);
-  EXPECT_EQ(StreamPart(content, 0, 100, 0).count(), 0);
-  EXPECT_EQ(StreamPart(content, 0, 8, 10).bytes(), 10u);
-  EXPECT_EQ(StreamPart(content, 0, 8, 10).count(), 2);
+  EXPECT_EQ(ContentPart(content, 0, 100, 0).count(), 0);
+  EXPECT_EQ(ContentPart(content, 0, 8, 10).bytes(), 10u);
+  EXPECT_EQ(ContentPart(content, 0, 8, 10).count(), 2);
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ uint64_t StreamSender::NextPiece(const Stream& stream) {
 }
 
 void StreamSender::Send(Stream& stream) {
-  const StreamPart part(content_, stream.number, stream.sent, NextPiece(stream));
+  const ContentPart part(content_, stream.number, stream.sent, NextPiece(stream));
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(part.vectors());
   message.msg_iovlen = part.count();

@@ -110,7 +110,7 @@ Options ParseOptions(int argc, char** argv) {
 int Cat(const Options& options) {
   const StreamContent content(options.seed);
   for (uint64_t at = 0; at < static_cast<uint64_t>(options.bytes);) {
-    const StreamPart part(content, options.cat, at, options.bytes - at);
+    const ContentPart part(content, options.cat, at, options.bytes - at);
     at += OrDie(writev(STDOUT_FILENO, part.vectors(), part.count()), "write");
   }
   return 0;

@@ -17,7 +17,7 @@ size_t FirstDifference(const StreamContent& content, uint64_t number, uint64_t p
                        const char* found, size_t size) {
   size_t at = 0;
   while (at < size) {
-    const StreamPart part(content, number, position + at, size - at);
+    const ContentPart part(content, number, position + at, size - at);
     for (int i = 0; i < part.count(); ++i) {
       const auto* const wanted = static_cast<const char*>(part.vectors()[i].iov_base);
       const size_t length = part.vectors()[i].iov_len;

@@ -48,8 +48,11 @@ int Milliseconds(std::chrono::milliseconds time) { return static_cast<int>(time.
 
 }  // namespace
 
-Peer::Peer(const StreamContent& content, uint64_t number, uint16_t port)
+Peer::Peer(const StreamContent& content, uint64_t number, uint16_t port, const std::string& from)
     : content_(&content), number_(number), socket_(MakeSocket()) {
+  sockaddr_in here = Loopback(0);
+  SLUICE_CHECK(inet_pton(AF_INET, from.c_str(), &here.sin_addr) == 1);
+  EXPECT_EQ(bind(socket_, reinterpret_cast<const sockaddr*>(&here), sizeof(here)), 0) << errno;
   const sockaddr_in to = Loopback(port);
   const int result = connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
   EXPECT_EQ(result, 0) << "connect to port " << port << ": errno " << errno;
@@ -73,11 +76,14 @@ Peer::~Peer() { Close(); }
 void Peer::NoteAddress() {
   const int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  address_ = absl::StrCat("127.0.0.1:", ntohs(LocalEnd(socket_).sin_port));
+  const sockaddr_in end = LocalEnd(socket_);
+  std::array<char, INET_ADDRSTRLEN> host;
+  inet_ntop(AF_INET, &end.sin_addr, host.data(), host.size());
+  address_ = absl::StrCat(host.data(), ":", ntohs(end.sin_port));
 }
 
 int64_t Peer::SendSome(uint64_t bytes, int flags) {
-  const StreamPart part(*content_, number_, sent_, bytes);
+  const ContentPart part(*content_, number_, sent_, bytes);
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(part.vectors());
   message.msg_iovlen = static_cast<size_t>(part.count());

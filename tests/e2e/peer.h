@@ -12,8 +12,9 @@ namespace sluice {
 // Sends the bytes of one stream of a StreamContent, in order, and waits while they are not taken.
 class Peer {
  public:
-  // A connection to 127.0.0.1:`port`.
-  Peer(const StreamContent& content, uint64_t number, uint16_t port);
+  // A connection to 127.0.0.1:`port`, from any address of the loopback network.
+  Peer(const StreamContent& content, uint64_t number, uint16_t port,
+       const std::string& from = "127.0.0.1");
   // One that was accepted.
   Peer(const StreamContent& content, uint64_t number, int socket);
   ~Peer();
