@@ -30,12 +30,17 @@ ExtentBuilderOptions BuilderOptions(const LaneParts& parts, const TrackOptions& 
   return builder;
 }
 
-StreamReceiverOptions ReceiverOptions(uint8_t number, const LaneParts& parts) {
+StreamReceiverOptions ReceiverOptions(uint8_t number, const LaneParts& parts,
+                                      BackPressure back_pressure) {
   StreamReceiverOptions receiver;
   receiver.track = number;
   receiver.queue = parts.queue;
   // Beside a queue there are few chunks, and few connections that need them.
   if (parts.queue != nullptr) receiver.chunks_provided = receiver.chunks_provided_max = 1;
+  if (back_pressure != BackPressure::kLossless) {
+    receiver.chunks_kept = parts.queue != nullptr ? 1 : 2;
+    receiver.chunks_provided = receiver.chunks_provided_max = 2 * receiver.chunks_kept;
+  }
   return receiver;
 }
 
@@ -57,15 +62,17 @@ Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options
     : parts_(parts),
       options_(options),
       accept_tag_{OpKind::kAccept, number, 0, 0},
-      receiver_(*parts.ring, *parts.region, *parts.chunks, *this, ReceiverOptions(number, parts)),
+      receiver_(*parts.ring, *parts.region, *parts.chunks, *this,
+                ReceiverOptions(number, parts, options.back_pressure)),
       builder_(*parts.region, *parts.slab, BuilderOptions(parts, options)),
       writer_(*parts.ring, *parts.keeper, options.identity, std::move(on_segment_ready),
-              WriterOptions(number, parts, options)) {
+              WriterOptions(number, parts, options)),
+      line_max_(lossless() ? kLineMax : kLineMaxOfDroppers) {
   if (options.source.source) connector_.emplace(*parts.ring, number, *options.source.source);
 }
 
 Track::~Track() {
-  SLUICE_CHECK(pending_.empty() && builder_.empty());
+  SLUICE_CHECK(line_.empty() && builder_.empty());
   if (opened_ && options_.source.listener >= 0) parts_.ring->CloseSocket(options_.source.listener);
 }
 
@@ -154,17 +161,53 @@ void Track::OnOpened(const StreamOpened& stream) { Arrive(stream); }
 void Track::OnFragment(const Fragment& fragment, RegionLease lease) {
   received_ += fragment.length.value;
   if (fragment.zero_copy) zero_copy_ += fragment.length.value;
+  if (!lossless() && !MayWait()) return Drop(fragment);
   Arrive(Received{fragment, std::move(lease)});
 }
 
 void Track::OnClosed(StreamId stream, StreamOffset length, StreamEnd how) {
   const CloseReason reason = writer_.failure().ok() ? ReasonFor(how) : CloseReason::kDiskLost;
-  Arrive(Closed{stream, length, reason});
+  Arrive(StreamClosed{stream, length, reason});
   if (connector_) connector_->OnDisconnected(length.value > 0, now_);
 }
 
 void Track::Arrive(Arrival arrival) {
-  if (!pending_.empty() || !TryAdd(arrival)) pending_.push_back(std::move(arrival));
+  if (!line_.empty() || !TryAdd(arrival)) line_.Push(std::move(arrival), now_);
+}
+
+// ---- and some are dropped
+
+// Whether what arrives now may be kept, which can cost the oldest its place. Not if lossless.
+bool Track::MayWait() {
+  if (options_.back_pressure == BackPressure::kDropOldest) {
+    if (line_.size() >= kBytesLineMax) MakeRoom();
+    return true;
+  }
+  if (!dropping_ && line_.since()) {
+    dropping_ = now_ - *line_.since() > options_.lag_limit || line_.size() >= kBytesLineMax;
+  }
+  return !dropping_;
+}
+
+bool Track::MakeRoom() {
+  if (options_.back_pressure != BackPressure::kDropOldest) return false;
+  const ByteCount dropped = line_.DropOldest();
+  dropped_ += dropped.value;
+  return dropped.value > 0;
+}
+
+void Track::OnDiscarded(const Fragment& fragment) {
+  received_ += fragment.length.value;
+  if (fragment.zero_copy) zero_copy_ += fragment.length.value;
+  Drop(fragment);
+}
+
+void Track::Drop(const Fragment& fragment) {
+  dropping_ = options_.back_pressure == BackPressure::kDropNewest;
+  dropped_ += fragment.length.value;
+  line_.PushDropped({fragment.stream, fragment.stream_offset, fragment.length,
+                     fragment.zero_copy ? fragment.length : ByteCount{}},
+                    now_);
 }
 
 // False, and nothing done, when the extent in hand is full and there is no slot to seal it into.
@@ -180,8 +223,10 @@ bool Track::TryAdd(Arrival& arrival) {
     if (builder_.MustSealBeforeEvent() && !TrySeal()) return false;
     if (const auto* opened = std::get_if<StreamOpened>(&arrival)) {
       builder_.AddOpened(*opened, wall_, writer_.segment_number());
+    } else if (const auto* gap = std::get_if<DroppedBytes>(&arrival)) {
+      builder_.AddGap(*gap, wall_, writer_.segment_number());
     } else {
-      const Closed& closed = std::get<Closed>(arrival);
+      const StreamClosed& closed = std::get<StreamClosed>(arrival);
       builder_.AddClosed(closed.stream, closed.length, closed.how, wall_);
     }
   }
@@ -191,8 +236,14 @@ bool Track::TryAdd(Arrival& arrival) {
   return true;
 }
 
+// What is sealed is not dropped any more. So where bytes may be, only what the disk takes at once
+// is.
+bool Track::CanSeal() const {
+  return !parts_.slab->empty() && (lossless() || !writer_.failure().ok() || writer_.HasFreeWrite());
+}
+
 bool Track::TrySeal() {
-  if (parts_.slab->empty()) return false;
+  if (!CanSeal()) return false;
   writer_.Append(builder_.Seal());
   flush_at_ = absl::InfiniteDuration();
   return true;
@@ -229,9 +280,13 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (!writer_.failure().ok()) Stop(/*abort=*/true);
   if (aborting_) writer_.GiveUpWaiting();
 
-  while (!pending_.empty() && TryAdd(pending_.front())) pending_.pop_front();
+  while (!line_.empty() && TryAdd(line_.front())) line_.Pop();
+  if (line_.empty()) dropping_ = false;
+  if (options_.back_pressure == BackPressure::kDropOldest) {
+    dropped_ += line_.DropBefore(now - options_.lag_limit).value;
+  }
   if (stopping_ && !std::exchange(accepted_, false)) EndAccepting();
-  const bool quiet = receiver_.idle() && pending_.empty();
+  const bool quiet = receiver_.idle() && line_.empty();
   const bool streams_are_over = stopping_ && !accepting_ && backlog_is_empty_ && quiet;
   const bool seal = !builder_.empty() && (now >= flush_at_ || quiet || receiver_.WantsLeases());
   if (seal && TrySeal() && quiet) writer_.Hurry();
@@ -246,7 +301,10 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (now >= accept_again_) ArmAccept();
   if (stopping_ && !backlog_is_empty_) return absl::ZeroDuration();
   // Without a slot there is nothing to come back for: a completion frees one, and that wakes us.
-  if (!parts_.slab->empty()) next = std::min(next, flush_at_ - now);
+  if (CanSeal()) next = std::min(next, flush_at_ - now);
+  if (options_.back_pressure == BackPressure::kDropOldest && line_.since()) {
+    next = std::min(next, *line_.since() + options_.lag_limit - now + absl::Nanoseconds(1));
+  }
   return std::min(next, accept_again_ - now);
 }
 
@@ -258,6 +316,7 @@ TrackStatus Track::status(absl::Duration now) const {
   status.writer = writer_.counters();
   status.ledger.received = received_;
   status.ledger.written = status.writer.payload.value;
+  status.ledger.dropped_policy = dropped_;
   status.ledger.dropped_disk = status.writer.lost.value;
   status.ledger.zero_copy = zero_copy_;
   status.ledger.copied = received_ - zero_copy_;
@@ -270,6 +329,7 @@ TrackStatus Track::status(absl::Duration now) const {
   status.handed_over = handed_over_;
   status.zero_copy = receiver_.zero_copy();
   if (const auto since = writer_.undurable_since()) status.durable_lag = now - *since;
+  if (const auto since = line_.since()) status.waiting_lag = now - *since;
   return status;
 }
 

@@ -3,10 +3,8 @@
 #define WRITER_TRACK_H_
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
-#include <variant>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -17,6 +15,8 @@
 #include "ingest/region/region.h"
 #include "ingest/ring/ring.h"
 #include "ingest/units.h"
+#include "writer/arrival_line.h"
+#include "writer/back_pressure.h"
 #include "writer/extent/extent_builder.h"
 #include "writer/extent/extent_slab.h"
 #include "writer/ledger.h"
@@ -42,6 +42,8 @@ struct TrackOptions {
   bool payload_crc = true;
   absl::Duration flush_interval = absl::Milliseconds(500);
   absl::Duration sync_interval = absl::Seconds(1);
+  BackPressure back_pressure = BackPressure::kLossless;
+  absl::Duration lag_limit = kLagLimitDefault;  // unless lossless
 };
 
 // What a lane lends to its tracks; all of it outlives them.
@@ -72,11 +74,13 @@ struct TrackStatus {
   uint64_t handed_over = 0;  // connections that another lane's NIC queue carries
   ZeroCopyCounters zero_copy;
   absl::Duration durable_lag;  // age of the oldest byte that is not durable
+  absl::Duration waiting_lag;  // age of the oldest byte that waits to be given to the disk
 };
 
 // Bytes go from the receiver into the builder, and extents from there to the segment writer. When
-// the slab has no slot, because the disk is slow, what was received waits in line here; when that
-// line is long the receiver pauses. Owned by its lane, on its thread.
+// the slab has no slot, because the disk is slow, what was received waits in line here. When that
+// line is long the receiver pauses, or, under another policy than kLossless, bytes are dropped from
+// one of its ends. Owned by its lane, on its thread.
 class Track final : public LeaseSink {
  public:
   Track(uint8_t number, const LaneParts& parts, const TrackOptions& options,
@@ -108,23 +112,21 @@ class Track final : public LeaseSink {
   void OnOpened(const StreamOpened& stream) override;
   void OnFragment(const Fragment& fragment, RegionLease lease) override;
   void OnClosed(StreamId stream, StreamOffset length, StreamEnd how) override;
-  bool Accepts() const override { return pending_.size() < kPendingMax; }
+  bool Accepts() const override { return line_.size() < line_max_; }
+  bool MakeRoom() override;
+  void OnDiscarded(const Fragment& fragment) override;
 
  private:
-  static constexpr size_t kPendingMax = 4096;
+  // Of the line of arrivals. Where bytes are dropped, receiving stops only for too many events.
+  static constexpr size_t kLineMax = 4096;
+  static constexpr size_t kLineMaxOfDroppers = size_t{1} << 17;
+  static constexpr size_t kBytesLineMax = size_t{1} << 16;  // then bytes are dropped
   static constexpr absl::Duration kAcceptAgain = absl::Milliseconds(100);
 
-  struct Received {
-    Fragment fragment;
-    RegionLease lease;
-  };
-  struct Closed {
-    StreamId stream;
-    StreamOffset length;
-    CloseReason how;
-  };
-  using Arrival = std::variant<Received, StreamOpened, Closed>;
-
+  bool lossless() const { return options_.back_pressure == BackPressure::kLossless; }
+  bool MayWait();
+  void Drop(const Fragment& fragment);
+  bool CanSeal() const;
   void ArmAccept();
   void EndAccepting();
   void OnAccept(const Completion& done);
@@ -143,7 +145,7 @@ class Track final : public LeaseSink {
   // return to.
   std::optional<Connector> connector_;
   StreamReceiver receiver_;
-  std::deque<Arrival> pending_;
+  ArrivalLine line_;
   ExtentBuilder builder_;
   SegmentWriter writer_;
 
@@ -156,8 +158,11 @@ class Track final : public LeaseSink {
   bool accepted_ = false;          // in this turn; while stopping
   bool backlog_is_empty_ = false;  // no more connections are taken
   bool sealing_ = false;           // stopped, and the last extent has been appended
+  const size_t line_max_;
+  bool dropping_ = false;  // what arrives, until the line is empty
   uint64_t received_ = 0;
   uint64_t zero_copy_ = 0;
+  uint64_t dropped_ = 0;  // by policy
   uint64_t streams_opened_ = 0;
   uint64_t connections_refused_ = 0;
   uint64_t handed_over_ = 0;

@@ -29,7 +29,8 @@ struct StreamOpened {
 enum class StreamEnd : uint8_t { kEndOfStream, kReset, kError, kStopped };
 
 // Declared by the receivers, implemented downstream (writer/track.h). Called on the lane's
-// thread, in the order of events; for each stream: opened, fragments without a gap, closed.
+// thread, in the order of events; for each stream: opened, fragments without a gap but for those
+// that OnDiscarded tells of, closed.
 class LeaseSink {
  public:
   virtual ~LeaseSink() = default;
@@ -39,6 +40,13 @@ class LeaseSink {
   virtual void OnClosed(StreamId stream, StreamOffset length, StreamEnd how) = 0;
   // False asks the receiver to stop receiving until the sink says true again.
   virtual bool Accepts() const = 0;
+
+  // Of receivers that never stop for want of memory (StreamReceiverOptions::chunks_kept). There is
+  // none in which what has arrived could stay: true when some lease was given up for it, which may
+  // be enough.
+  virtual bool MakeRoom() { return false; }
+  // Arrived, and thrown away because there was no room.
+  virtual void OnDiscarded(const Fragment&) {}
 };
 
 }  // namespace sluice

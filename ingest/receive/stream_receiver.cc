@@ -40,6 +40,7 @@ StreamReceiver::StreamReceiver(Ring& ring, Region& region, ChunkPool& chunks, Le
     free_buffers_.push_back(static_cast<uint16_t>(id));
   }
   if (options.queue != nullptr) zero_copy_.emplace(ring, *options.queue);
+  SLUICE_CHECK(options.chunks_kept == 0 || options.chunks_kept < options.chunks_provided);
 }
 
 StreamReceiver::~StreamReceiver() {
@@ -145,7 +146,16 @@ void StreamReceiver::TakeZeroCopy(Connection& connection, const Completion& done
   Fragment fragment{connection.stream, connection.next, {}, {}};
   zero_copy_->Place(done, fragment);
   connection.next = connection.next + fragment.length;
+  if (options_.chunks_kept > 0 && !PageMayStay()) return sink_->OnDiscarded(fragment);
   sink_->OnFragment(fragment, std::move(lease));
+}
+
+// The area's other half is for the NIC, and for what waits in sockets.
+bool StreamReceiver::PageMayStay() {
+  while (zero_copy_->pressed()) {
+    if (!sink_->MakeRoom()) return false;
+  }
+  return true;
 }
 
 void StreamReceiver::TakeCopied(Connection& connection, const Completion& done) {
@@ -157,16 +167,40 @@ void StreamReceiver::TakeCopied(Connection& connection, const Completion& done) 
   buffer.filled += length.value;
   SLUICE_CHECK(buffer.filled <= chunks_->chunk_size().value);
 
-  if (!done.buffer_more()) {
-    chunks_->Return(buffer.chunk);
-    free_buffers_.push_back(done.buffer());
-    --provided_;
-  }
+  const bool stays = length.value > 0 && (buffer.bound || MayStay(buffer));
+  if (!done.buffer_more()) TakeBack(done.buffer());
   if (length.value == 0) return;
   Fragment fragment{connection.stream, connection.next, at, length};
   fragment.open_ended = true;
   connection.next = connection.next + length;
+  if (!stays) return sink_->OnDiscarded(fragment);
   sink_->OnFragment(fragment, std::move(lease));
+}
+
+// The first bytes that stay in a chunk bind it to the disk. As many others as are to be kept must
+// be in the kernel's hands then, or receiving would have to stop.
+bool StreamReceiver::MayStay(Provided& buffer) {
+  while (options_.chunks_kept > 0 && unbound_ <= options_.chunks_kept) {
+    if (free_buffers_.empty()) return false;
+    if (!ProvideChunk() && !sink_->MakeRoom()) return false;
+  }
+  buffer.bound = true;
+  --unbound_;
+  return true;
+}
+
+// The kernel is done with a chunk.
+void StreamReceiver::TakeBack(uint16_t id) {
+  const Provided& buffer = buffers_[id];
+  const uint32_t chunk = buffer.chunk;
+  --provided_;
+  if (!buffer.bound) {
+    --unbound_;
+    // All that it held was thrown away.
+    if (options_.chunks_kept > 0) return Provide(id, chunk);
+  }
+  chunks_->Return(chunk);
+  free_buffers_.push_back(id);
 }
 
 void StreamReceiver::Close(OpTag tag, Connection& connection, StreamEnd how) {
@@ -177,23 +211,33 @@ void StreamReceiver::Close(OpTag tag, Connection& connection, StreamEnd how) {
 
 uint32_t StreamReceiver::ChunksWanted() const {
   // A track that waits for its first stream keeps one chunk, not a share that others could use.
-  if (idle()) return 1;
+  if (idle()) return options_.chunks_kept + 1;
   const bool many = connections_.size() > options_.chunks_provided * kArmedPerChunk;
   const bool plenty = chunks_->free_count() * 4 > chunks_->count() * 3;
   return many && plenty ? options_.chunks_provided_max : options_.chunks_provided;
 }
 
 void StreamReceiver::ProvideChunks() {
-  while (provided_ < ChunksWanted()) {
-    const std::optional<uint32_t> chunk = chunks_->Take();
-    if (!chunk) return;
-    const uint16_t id = free_buffers_.back();
-    free_buffers_.pop_back();
-    buffers_[id] = {*chunk, 0};
-    ++provided_;
-    ring_->ProvideBuffer(options_.track, id,
-                         region_->Span(chunks_->Begin(*chunk), chunks_->chunk_size()));
+  while (provided_ < ChunksWanted() && ProvideChunk()) {
   }
+}
+
+// False: none is free.
+bool StreamReceiver::ProvideChunk() {
+  const std::optional<uint32_t> chunk = chunks_->Take();
+  if (!chunk) return false;
+  const uint16_t id = free_buffers_.back();
+  free_buffers_.pop_back();
+  Provide(id, *chunk);
+  return true;
+}
+
+void StreamReceiver::Provide(uint16_t id, uint32_t chunk) {
+  buffers_[id] = {chunk, 0};
+  ++provided_;
+  ++unbound_;
+  ring_->ProvideBuffer(options_.track, id,
+                       region_->Span(chunks_->Begin(chunk), chunks_->chunk_size()));
 }
 
 absl::Duration StreamReceiver::OnTurn(absl::Duration now) {

@@ -27,6 +27,11 @@ struct StreamReceiverOptions {
   // Of more connections than those feed, as long as three quarters of all chunks are free: what
   // the kernel has been given it keeps. A power of two.
   uint32_t chunks_provided_max = 16;
+  // Not 0: receiving never stops for want of memory. So many chunks in the kernel's hands are kept
+  // free of bytes that somebody holds: what would take one of those and finds no other is thrown
+  // away, and the chunk goes back to the kernel. Less than chunks_provided. (Until the pool has
+  // given that many, receiving waits.)
+  uint32_t chunks_kept = 0;
   // The lane's NIC queue; outlives the receiver. None: every connection is received by copying.
   InterfaceQueue* queue = nullptr;
 };
@@ -35,7 +40,8 @@ struct StreamReceiverOptions {
 // the queue carries the connection. Otherwise into one incremental buffer ring, on any kernel from
 // 6.12: the kernel packs what arrives, whichever connection it came on, back to back into 1 MiB
 // chunks. An idle connection costs a table slot and nothing else. When no chunk is free, receives
-// end with -ENOBUFS and wait their turn in a line; the peers' TCP windows close, nothing is lost.
+// end with -ENOBUFS and wait their turn in a line; the peers' TCP windows close, nothing is lost:
+// unless the options say that receiving goes on and bytes are thrown away.
 // Owned by a track, on its lane's thread; destroyed when idle().
 class StreamReceiver {
  public:
@@ -85,6 +91,7 @@ class StreamReceiver {
   struct Provided {
     uint32_t chunk = 0;
     uint64_t filled = 0;
+    bool bound = false;  // it holds bytes that were delivered
   };
 
   void Arm(OpTag tag, Connection& connection);
@@ -97,6 +104,11 @@ class StreamReceiver {
   void Close(OpTag tag, Connection& connection, StreamEnd how);
   uint32_t ChunksWanted() const;
   void ProvideChunks();
+  bool ProvideChunk();
+  void Provide(uint16_t id, uint32_t chunk);
+  void TakeBack(uint16_t id);
+  bool MayStay(Provided& buffer);
+  bool PageMayStay();
 
   Ring* ring_;
   Region* region_;
@@ -108,6 +120,7 @@ class StreamReceiver {
   std::vector<Provided> buffers_;       // by buffer id
   std::vector<uint16_t> free_buffers_;  // ids
   uint32_t provided_ = 0;
+  uint32_t unbound_ = 0;       // of those
   std::deque<OpTag> waiting_;  // for a chunk, in order; for pages they wait in zero_copy_
   uint64_t buffer_waits_ = 0;
   bool group_is_open_ = false;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +41,7 @@ class RecordingSink final : public LeaseSink {
     std::string bytes;
     bool closed = false;
     StreamEnd how{};
+    std::vector<std::pair<uint64_t, uint64_t>> discarded = {};  // offset and length
   };
 
   void OnOpened(const StreamOpened& stream) override {
@@ -63,6 +65,20 @@ class RecordingSink final : public LeaseSink {
     stream.how = how;
   }
   bool Accepts() const override { return accepts; }
+  bool MakeRoom() override {
+    if (!gives_up || held_.empty()) return false;
+    Release(1);
+    return true;
+  }
+  void OnDiscarded(const Fragment& fragment) override {
+    Stream& stream = streams.at(fragment.stream);
+    EXPECT_FALSE(stream.closed);
+    EXPECT_EQ(fragment.stream_offset.value, stream.bytes.size());
+    EXPECT_GT(fragment.length.value, 0u);
+    stream.discarded.emplace_back(fragment.stream_offset.value, fragment.length.value);
+    stream.bytes.append(fragment.length.value, '\0');
+    discarded += fragment.length.value;
+  }
 
   // The oldest `count` leases go home, their bytes as they came.
   void Release(size_t count) {
@@ -85,7 +101,9 @@ class RecordingSink final : public LeaseSink {
 
   std::map<StreamId, Stream> streams;
   uint64_t fragments = 0;
+  uint64_t discarded = 0;  // bytes
   bool accepts = true;
+  bool gives_up = false;  // leases, for room
 
  private:
   struct Held {
@@ -141,6 +159,7 @@ class World {
     for (const Completion& done : std::vector<Completion>(completions.begin(), completions.end())) {
       Handle(done);
     }
+    if (before_turn_ends) before_turn_ends();
     next_turn = receiver->OnTurn(ring.Monotonic());
   }
   void Handle(const Completion& done) {
@@ -183,6 +202,15 @@ class World {
       EXPECT_EQ(stream.closed, ring.Gone(stream.peer.port));
     }
   }
+  // What was thrown away must have been told, not be wrong: it is put back for the comparison.
+  void PutBackDiscarded() {
+    for (auto& [id, stream] : sink.streams) {
+      const std::string& all = sent.at(stream.peer.port - 1u);
+      for (const auto& [offset, length] : stream.discarded) {
+        stream.bytes.replace(offset, length, all, offset, length);
+      }
+    }
+  }
   void ExpectEverything() {
     EXPECT_EQ(sink.streams.size(), sent.size());
     ExpectPrefixes();
@@ -202,6 +230,7 @@ class World {
   std::vector<std::string> sent;                    // by peer number - 1
   uint64_t refused = 0;
   bool stop_accepting = false;
+  std::function<void()> before_turn_ends;
 
  private:
   const int listener_;
@@ -300,6 +329,50 @@ TEST(StreamReceiverTest, WithoutAFreeChunkItWaitsAndThenGoesOn) {
       world.sink.Release(world.sink.held());
       return world.sink.closed() == 5;
     }));
+    world.ExpectEverything();
+  }
+}
+
+// Nobody returns a lease, and others take every chunk that is free: receiving goes on to the end,
+// and what did not fit is told.
+TEST(StreamReceiverTest, WhereItMayDiscardItNeverStops) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    World world(seed,
+                {.faults = {.end_of_multishot = static_cast<uint32_t>(seed % 9)},
+                 .chunks = 8,
+                 .receiver = {.chunks_provided = 4, .chunks_provided_max = 4, .chunks_kept = 2}});
+    for (int i = 0; i < 5; ++i) world.AddPeer(RandomBytes(world.ring, 60'000));
+    std::vector<uint32_t> taken;
+    bool others_take = false;
+    world.before_turn_ends = [&] {
+      while (others_take && world.chunks.free_count() > 0) taken.push_back(*world.chunks.Take());
+    };
+    ASSERT_TRUE(world.RunUntil([&] { return world.sink.discarded > 0; }));
+    // Two chunks are kept; all others are full of what is held.
+    EXPECT_GE(world.sink.received() - world.sink.discarded, 5 * KiB(4).value);
+    EXPECT_LE(world.sink.received() - world.sink.discarded, 6 * KiB(4).value);
+    others_take = true;
+    world.sink.Release(world.sink.held());
+    ASSERT_TRUE(world.RunUntilClosed(5)) << "it stopped";
+    EXPECT_LE(world.sink.received() - world.sink.discarded, 10 * KiB(4).value);
+    world.PutBackDiscarded();
+    world.ExpectEverything();
+    for (const uint32_t chunk : taken) world.chunks.Return(chunk);
+  }
+}
+
+// What is given up makes room for what has just arrived.
+TEST(StreamReceiverTest, AsksForRoomBeforeItDiscards) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    World world(seed,
+                {.chunks = 8,
+                 .receiver = {.chunks_provided = 4, .chunks_provided_max = 4, .chunks_kept = 2}});
+    world.sink.gives_up = true;
+    for (int i = 0; i < 5; ++i) world.AddPeer(RandomBytes(world.ring, 60'000));
+    ASSERT_TRUE(world.RunUntilClosed(5));
+    EXPECT_EQ(world.sink.discarded, 0u);
     world.ExpectEverything();
   }
 }

@@ -294,6 +294,11 @@ absl::Duration SimRing::SlowUntil() {
   return world_->now() + pause;
 }
 
+void SimRing::StallDisk(absl::Duration time) {
+  disk_stalls_until_ = world_->now() + time;
+  if (time < absl::InfiniteDuration()) After(time, [] {});  // so that time stops there
+}
+
 // ---- time passes
 
 void SimRing::SubmitAndWait(absl::Duration timeout) {
@@ -615,6 +620,7 @@ std::string SimRing::ContentOf(const PendingWrite& write) {
 }
 
 bool SimRing::ServeWrite() {
+  if (world_->now() < disk_stalls_until_) return false;
   std::vector<size_t> can;
   for (size_t i = 0; i < pending_writes_.size(); ++i) {
     if (pending_writes_[i].not_before <= world_->now()) can.push_back(i);
@@ -653,6 +659,7 @@ bool SimRing::ServeWrite() {
 }
 
 bool SimRing::ServeSync() {
+  if (world_->now() < disk_stalls_until_) return false;
   if (pending_syncs_.empty() || pending_syncs_.front().not_before > world_->now()) return false;
   const PendingSync sync = pending_syncs_.front();
   pending_syncs_.erase(pending_syncs_.begin());

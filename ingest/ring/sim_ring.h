@@ -106,6 +106,9 @@ class SimRing final : public Ring {
     world_->After(delay, std::move(work));
   }
 
+  // From now on no write and no sync of this ring's completes for so long; zero ends it.
+  void StallDisk(absl::Duration time);
+
   std::string_view FileBytes(int file) const { return disk_->Bytes(file); }  // as a reader sees it
   // What power loss would leave of it, now.
   std::string CrashImage(int file) { return disk_->CrashImage(file); }
@@ -261,6 +264,7 @@ class SimRing final : public Ring {
   SimDisk* const disk_;
   SimFaults faults_;
   const SimDevice device_;
+  absl::Duration disk_stalls_until_;
   bool woken_ = false;
   std::optional<absl::Duration> sleeps_until_;  // in a shared world
   bool dead_ = false;

@@ -70,6 +70,8 @@ void LaneSim::AddTracks(Lane& lane) {
     track.payload_crc = plan_.payload_crc;
     track.flush_interval = absl::Microseconds(1 + ring_->Roll(5000));
     track.sync_interval = absl::Microseconds(1 + ring_->Roll(10000));
+    track.back_pressure = plan_.back_pressure;
+    track.lag_limit = plan_.lag_limit;
   }
   AddPeers(tracks);
   tracks_.clear();
@@ -107,8 +109,12 @@ void LaneSim::Turn(Lane& lane) {
   bool finished = false;
   const uint64_t stop_at = plan_.stop_early ? ring_->Roll(400) : UINT64_MAX;
   uint64_t next_crash = ring_->Roll(200);
+  stalled_ = plan_.stall_until_received;
+  if (stalled_) ring_->StallDisk(absl::InfiniteDuration());
   for (uint64_t turn = 0; !finished; ++turn) {
+    Stall(stopped);
     lane.Turn();
+    CheckLag(lane.status());
     const TrackStatus now = Sum(lane.status());
     if (turn == 1'000'000u) Hang(now, stopped);
     EXPECT_GE(now.ledger.received, now.ledger.written + now.ledger.dropped());
@@ -127,6 +133,31 @@ void LaneSim::Turn(Lane& lane) {
     finished = stopped && now.finished;
   }
   CheckAfterPowerLoss();
+}
+
+void LaneSim::Stall(bool stopped) {
+  if (stalled_) {
+    if (!stopped && !EverythingReceived()) return;
+    stalled_ = false;
+    ring_->StallDisk(absl::ZeroDuration());
+  }
+  if (plan_.stalls == 0 || ring_->Roll(plan_.stalls) != 0) return;
+  ring_->StallDisk(absl::Nanoseconds(ring_->Roll(absl::ToInt64Nanoseconds(plan_.stall_max))));
+}
+
+bool LaneSim::EverythingReceived() const {
+  for (int peer = 1; peer < static_cast<int>(sent_.size()); ++peer) {
+    if (ring_->Delivered(peer) < MustReach(peer)) return false;
+  }
+  return true;
+}
+
+// What waits is never older than it may be, where the oldest goes.
+void LaneSim::CheckLag(const LaneStatus& lane) const {
+  if (plan_.back_pressure != BackPressure::kDropOldest) return;
+  for (const auto& [number, track] : lane.tracks) {
+    EXPECT_LE(track.waiting_lag, plan_.lag_limit);
+  }
 }
 
 // A lane that hangs, or must be left in the middle, cannot be destroyed either.
@@ -211,14 +242,18 @@ void LaneSim::CheckFinal(const TrackStatus& last) {
   EXPECT_EQ(last.ledger.received, last.ledger.zero_copy + last.ledger.copied);
   EXPECT_EQ(last.ledger.received, last.ledger.written + last.ledger.dropped());
   if (!last.failure.ok()) return;
-  EXPECT_EQ(last.ledger.dropped(), 0u);
+  EXPECT_EQ(last.ledger.dropped(), last.ledger.dropped_policy);
+  if (plan_.back_pressure == BackPressure::kLossless) {
+    EXPECT_EQ(last.ledger.dropped(), 0u);
+  }
   EXPECT_EQ(last.writer.durable, last.writer.payload);
-  if (keeper_->reused() == 0) CheckStreams();
+  if (keeper_->reused() == 0) CheckStreams(last);
 }
 
 // What the footers list, byte for byte, whichever segment it has ended up in.
-void LaneSim::CheckStreams() {
+void LaneSim::CheckStreams(const TrackStatus& last) {
   std::map<uint64_t, std::map<uint64_t, uint64_t>> by_stream;
+  uint64_t dropped = 0;
   std::map<uint64_t, uint16_t> peers;
   std::map<uint16_t, CloseReason> closed;
   for (const auto& [id, segment] : keeper_->segments()) {
@@ -230,6 +265,14 @@ void LaneSim::CheckStreams() {
     SegmentCheck check(ring_->FileBytes(segment.file), id, sent_, plan_.has_refusals());
     check.WalkFooter();
     peers.insert(check.peers().begin(), check.peers().end());
+    for (const auto& [stream, gaps] : check.gaps()) {
+      for (const auto& [from, to] : gaps) {
+        const bool is_first = by_stream[stream].emplace(from, to).second;
+        EXPECT_TRUE(is_first) << "the gap at " << from << " is recorded twice, or is no gap";
+        dropped += to - from;
+        ++counts_.gaps;
+      }
+    }
     for (const auto& [stream, part] : check.parts()) {
       for (const auto& [from, to] : part) {
         uint64_t& end = by_stream[stream][from];
@@ -237,6 +280,7 @@ void LaneSim::CheckStreams() {
       }
     }
   }
+  EXPECT_EQ(dropped, last.ledger.dropped_policy);
   std::map<uint16_t, std::map<uint64_t, uint64_t>> parts;  // by peer
   for (auto& [stream, part] : by_stream) {
     EXPECT_TRUE(peers.contains(stream)) << "stream " << stream << " is introduced nowhere";
@@ -245,7 +289,7 @@ void LaneSim::CheckStreams() {
   for (uint16_t peer = 1; peer < sent_.size(); ++peer) {
     uint64_t reached = 0;
     for (const auto& [from, to] : parts[peer]) {
-      EXPECT_LE(from, reached) << "a hole in peer " << peer;
+      EXPECT_EQ(from, reached) << "a hole in peer " << peer << ", or bytes that are there twice";
       reached = std::max(reached, to);
     }
     EXPECT_EQ(reached, ring_->Delivered(peer)) << "peer " << peer;
@@ -288,6 +332,7 @@ void LaneSim::Count(const TrackStatus& last) {
   counts_.waits += last.buffer_waits;
   counts_.zero_copy += last.zero_copy;
   counts_.packed += last.ledger.packed;
+  counts_.dropped += last.ledger.dropped_policy;
   const SimArea* area = ring_->area();
   if (area == nullptr) {
     counts_.without_queue += plan_.queue ? 1 : 0;

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "ingest/ring/sim_ring.h"
 #include "tests/sim/sim_keeper.h"
+#include "writer/back_pressure.h"
 #include "writer/lane.h"
 
 namespace sluice {
@@ -33,6 +35,12 @@ struct LanePlan {
   std::optional<LaneQueueOptions> queue;
   SimQueue kernel;
   std::vector<SimRoute> routes;  // of peers, in turn; empty: as they come
+  // A disk that stands still now and then, and what the tracks do about it.
+  BackPressure back_pressure = BackPressure::kLossless;
+  absl::Duration lag_limit = kLagLimitDefault;
+  uint32_t stalls = 0;  // one in so many turns begins one
+  absl::Duration stall_max = absl::ZeroDuration();
+  bool stall_until_received = false;  // one more, as long as there is something to receive
 
   bool has_refusals() const { return faults.write_error != 0 || faults.write_nothing != 0; }
 };
@@ -50,11 +58,14 @@ struct LaneSimCounts {
   uint64_t packed = 0;
   uint64_t without_queue = 0;  // lanes whose kernel refused one
   uint64_t cut_short = 0;      // streams that lay in another queue's memory
+  uint64_t dropped = 0;        // bytes, by policy
+  uint64_t gaps = 0;           // of streams that were looked at
 };
 
 // Peers send, the lane records, the power fails now and then. Nothing that was published is lost
 // or altered; at the end every delivered byte is in the archive, unless the disk was lost or the
-// segment reused; and every page of a zero-copy area has come home, each reference once.
+// segment reused, or in a gap that is recorded, once; and every page of a zero-copy area has come
+// home, each reference once.
 class LaneSim {
  public:
   explicit LaneSim(LaneSimCounts& counts) : counts_(counts) {}
@@ -64,6 +75,9 @@ class LaneSim {
   LaneOptions OptionsOf(const LanePlan& plan) const;
   void AddTracks(Lane& lane);
   void Turn(Lane& lane);
+  void Stall(bool stopped);
+  bool EverythingReceived() const;
+  void CheckLag(const LaneStatus& lane) const;
   void Hang(const TrackStatus& now, bool stopped) const;
   void AddPeers(std::vector<TrackOptions>& tracks);
   TrackStatus Sum(const LaneStatus& lane) const;
@@ -71,7 +85,7 @@ class LaneSim {
   void CheckAfterPowerLoss();
   void CheckSegment(const std::string& image, SegmentId id, const SimKeeper::Published& segment);
   void CheckFinal(const TrackStatus& last);
-  void CheckStreams();
+  void CheckStreams(const TrackStatus& last);
   void CheckArea(Lane& lane);
   uint64_t MustReach(int peer) const;
   void Count(const TrackStatus& last);
@@ -82,6 +96,7 @@ class LaneSim {
   SimKeeper* keeper_ = nullptr;
   std::vector<uint8_t> tracks_;
   std::vector<std::string> sent_;  // by peer number
+  bool stalled_ = false;           // until everything is received
 };
 
 }  // namespace sluice

@@ -55,6 +55,8 @@ class SegmentCheck {
   // By stream: what this segment holds, begin to end; and whose it is, where the segment says so.
   const std::map<uint64_t, std::map<uint64_t, uint64_t>>& parts() const { return parts_; }
   const std::map<uint64_t, uint16_t>& peers() const { return peers_; }
+  // The gaps that it tells of, likewise.
+  const std::map<uint64_t, std::map<uint64_t, uint64_t>>& gaps() const { return gaps_; }
 
   // Whether this segment holds nothing of the stream outside of [begin, end).
   bool LiesWithin(StreamId stream, StreamOffset begin, StreamOffset end) const {
@@ -66,14 +68,16 @@ class SegmentCheck {
     return true;
   }
 
-  // Whether this segment holds all of [begin, end) of the stream.
+  // Whether this segment holds all of [begin, end) of the stream, or tells of what is missing.
   bool Covers(StreamId stream, StreamOffset begin, StreamOffset end) const {
-    const auto found = parts_.find(static_cast<uint64_t>(stream));
+    std::map<uint64_t, uint64_t> all;
+    for (const auto* ranges : {&parts_, &gaps_}) {
+      const auto found = ranges->find(static_cast<uint64_t>(stream));
+      if (found != ranges->end()) all.insert(found->second.begin(), found->second.end());
+    }
     uint64_t reached = begin.value;
-    if (found != parts_.end()) {
-      for (const auto& [from, to] : found->second) {
-        if (from <= reached) reached = std::max(reached, to);
-      }
+    for (const auto& [from, to] : all) {
+      if (from <= reached) reached = std::max(reached, to);
     }
     return reached >= end.value;
   }
@@ -99,7 +103,20 @@ class SegmentCheck {
     const Ledger& ledger = extent->header.ledger;
     EXPECT_EQ(ledger.received, ledger.written + ledger.dropped());
     uint32_t crc = 0;
-    for (const StreamEvent& event : extent->events) peers_[event.stream_id] = event.peer.port;
+    uint64_t dropped = 0;
+    for (const StreamEvent& event : extent->events) {
+      peers_[event.stream_id] = event.peer.port;
+      if (event.type != StreamEventType::kGap) continue;
+      EXPECT_EQ(event.cause, GapCause::kPolicy);
+      gaps_[event.stream_id][event.stream_offset] = event.stream_offset + event.gap_bytes;
+      dropped += event.gap_bytes;
+    }
+    // The ledger grows by what the gaps say, in each extent.
+    if (last_sequence_ && *last_sequence_ + 1 == extent->header.sequence) {
+      EXPECT_EQ(ledger.dropped_policy, last_dropped_ + dropped) << "extent at " << at.value;
+    }
+    last_sequence_ = extent->header.sequence;
+    last_dropped_ = ledger.dropped_policy;
     for (const FragmentEntry& fragment : extent->fragments) {
       const auto payload = rest.subspan(fragment.payload_offset, fragment.length);
       crc = ExtendCrc32c(crc, payload);
@@ -131,6 +148,9 @@ class SegmentCheck {
   const bool has_refusals_;                                 // some writes may have been refused
   std::map<uint64_t, uint16_t> peers_;                      // of streams
   std::map<uint64_t, std::map<uint64_t, uint64_t>> parts_;  // of streams: begin to end
+  std::map<uint64_t, std::map<uint64_t, uint64_t>> gaps_;   // likewise
+  std::optional<uint32_t> last_sequence_;                   // of the extents, in their order
+  uint64_t last_dropped_ = 0;
 };
 
 }  // namespace sluice

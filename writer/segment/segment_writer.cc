@@ -69,6 +69,14 @@ void SegmentWriter::Append(SealedExtent extent) {
   Place(std::move(extent), 0);
 }
 
+bool SegmentWriter::HasFreeWrite() const {
+  size_t unwritten = 0;
+  for (const Segment& segment : segments_) {
+    unwritten += segment.writing + (segment.extents.size() - segment.queued_at);
+  }
+  return unwritten < options_.writes_in_flight_max;
+}
+
 void SegmentWriter::Place(SealedExtent extent, uint32_t attempts) {
   if (segments_.empty() || segments_.back().closed) segments_.emplace_back();
   Segment& segment = segments_.back();
