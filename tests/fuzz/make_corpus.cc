@@ -6,6 +6,7 @@
 
 #include "ingest/check.h"
 #include "writer/archive/archive_codec.h"
+#include "writer/retention/policy_text.h"
 #include "writer/segment/test_segment.h"
 #include "writer/stream_id.h"
 
@@ -65,6 +66,19 @@ void WriteAll(const std::string& corpus) {
 
   Write(corpus + "/lock/serve",
         Text(EncodeHolder({.pid = 4711, .purpose = "serve", .socket_path = "/run/sluice.sock"})));
+  RetentionPolicy policy;
+  policy.generation = 3;
+  policy.classes.resize(2);
+  policy.classes[1] = {"evidence", 10, GiB(100), absl::Hours(720), GiB(20)};
+  policy.holds.resize(2);
+  policy.holds[0].id = "case-17";
+  policy.holds[0].owner = policy.holds[1].owner = "alice";
+  policy.holds[0].reason = "asked for by \"counsel\"\n";
+  policy.holds[0].selector = {"market", StreamId{uint64_t{1} << 40 | 7}, {1000}, {2000}};
+  policy.holds[1].id = "all";
+  policy.holds[1].budget = GiB(1);
+  Write(corpus + "/retention/policy", Text(EncodePolicy(policy)));
+  Write(corpus + "/retention/empty", Text(EncodePolicy({})));
   Write(corpus + "/lock/record",
         Text(EncodeHolder({.pid = 1, .purpose = "record", .socket_path = ""})));
   Write(corpus + "/lock/later_keys", Text("pid 12\nhost recorder-1\npurpose\n\nsocket  a b \r\n"));

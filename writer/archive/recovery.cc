@@ -127,7 +127,11 @@ class Recovery {
   std::set<uint64_t> deleted_;                  // uids
   std::map<uint64_t, std::string> recordings_;  // uid to id, those of the catalog
   // Recordings of which only the segments knew, and whether they ended in good order.
-  std::map<uint64_t, RecordingRow> learned_;
+  struct Learned {
+    RecordingRow row;
+    uint64_t newest = 0;  // segment; its header has the class that the recording had last
+  };
+  std::map<uint64_t, Learned> learned_;
   std::set<uint64_t> broken_off_;
   bool ids_lost_ = false;
   // Open segments with their durable marks, to be scanned in the order of their ids.
@@ -400,11 +404,17 @@ absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark)
 absl::Status Recovery::LearnRecording(const SegmentHeader& header) {
   const uint64_t uid = header.recording_uid;
   if (const auto at = learned_.find(uid); at != learned_.end()) {
-    at->second.created = std::min(at->second.created, UnixNanos{header.created_ns});
+    Learned& known = at->second;
+    known.row.created = std::min(known.row.created, UnixNanos{header.created_ns});
+    if (header.segment_id > known.newest) {
+      known.newest = header.segment_id;
+      known.row.retention_class = header.retention_class;
+    }
     return absl::OkStatus();
   }
   if (recordings_.contains(uid)) return absl::OkStatus();
   RecordingRow row;
+  row.retention_class = header.retention_class;
   row.uid = uid;
   row.id = RecordingName(header);
   row.source = "";
@@ -421,7 +431,7 @@ absl::Status Recovery::LearnRecording(const SegmentHeader& header) {
   report_.notes.push_back(
       absl::StrCat("recording \"", row.id, "\" was known only to its segments"));
   recordings_.emplace(uid, row.id);
-  learned_.emplace(uid, row);
+  learned_[uid] = {row, header.segment_id};
   return absl::OkStatus();
 }
 
@@ -432,7 +442,8 @@ absl::Status Recovery::EndLearnedRecordings() {
   for (const SegmentRow& row : segments) {
     last_time[row.recording_uid] = std::max(last_time[row.recording_uid], row.last_time);
   }
-  for (auto& [uid, row] : learned_) {
+  for (auto& [uid, learned] : learned_) {
+    RecordingRow& row = learned.row;
     StreamFilter filter;
     filter.recording = row.id;
     filter.open = true;

@@ -95,6 +95,21 @@ TEST_F(RecoveryTest, AnEmptyArchiveHasNothingToSay) {
   EXPECT_THAT(report.slots_kept_out, IsEmpty());
 }
 
+TEST_F(RecoveryTest, ARecordingIsLearnedWithTheClassThatItHadLast) {
+  const auto write = [&](uint64_t id, uint32_t slot, const std::string& retention_class) {
+    TestSegmentOptions options = archive_.Segment(id, slot);
+    options.retention_class = retention_class;
+    TestSegment segment(options);
+    segment.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+    segment.Seal();
+    segment.WriteTo(archive_.SegmentPath(slot));
+  };
+  write(6, 1, "evidence");
+  write(5, 2, "other");
+  Run();
+  EXPECT_EQ(catalog_->Recording("test")->retention_class, "evidence");
+}
+
 TEST_F(RecoveryTest, AGoodArchiveStaysAsItIs) {
   PutRecording();
   const TestSegment segment = Sealed(5, 2);

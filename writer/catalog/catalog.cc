@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
+#include "writer/catalog/audit.h"
 #include "writer/catalog/migration.h"
 #include "writer/catalog/removals.h"
 #include "writer/catalog/schema.h"
@@ -38,7 +39,8 @@ Plain FromBytes(absl::Span<const std::byte> bytes) {
 constexpr char kSelectRecording[] =
     "SELECT uid, id, source, state, created_ns, stopped_ns, failure,"
     " stream_count,"
-    " (SELECT COALESCE(SUM(payload), 0) FROM segments WHERE recording_uid = uid)"
+    " (SELECT COALESCE(SUM(payload), 0) FROM segments WHERE recording_uid = uid),"
+    " retention_class"
     " FROM recordings";
 
 RecordingRow ReadRecording(const SqliteQuery& query) {
@@ -52,6 +54,7 @@ RecordingRow ReadRecording(const SqliteQuery& query) {
   row.failure = query.Text(6);
   row.stream_count = Unsigned(query.Int(7));
   row.payload = {Unsigned(query.Int(8))};
+  row.retention_class = query.Text(9);
   return row;
 }
 
@@ -234,6 +237,16 @@ class SqliteCatalog final : public Catalog {
 
   absl::StatusOr<std::vector<RemovalRow>> Removals() override { return ReadRemovals(*db_); }
 
+  absl::StatusOr<std::vector<AuditRow>> Audit(int64_t after, size_t limit) override {
+    return ReadAudit(*db_, after, limit);
+  }
+
+  absl::StatusOr<std::string> Policy() override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query("SELECT policy FROM retention"));
+    SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Step());
+    return has_row ? query.Text(0) : "";
+  }
+
   absl::StatusOr<SegmentId> LastSegmentId() override {
     SLUICE_ASSIGN_OR_RETURN(const int64_t last,
                             db_->QueryInt("SELECT last_segment_id FROM archive"));
@@ -261,12 +274,13 @@ class SqliteCatalog final : public Catalog {
       SLUICE_ASSIGN_OR_RETURN(
           SqliteQuery query,
           db_->Query("INSERT INTO recordings"
-                     " (uid, id, source, state, created_ns, stopped_ns, failure, stream_count)"
-                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
-                     "         (SELECT COUNT(*) FROM streams WHERE recording_uid = ?1))"
+                     " (uid, id, source, state, created_ns, stopped_ns, failure, retention_class,"
+                     "  stream_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+                     "  (SELECT COUNT(*) FROM streams WHERE recording_uid = ?1))"
                      " ON CONFLICT (uid) DO UPDATE SET id = excluded.id, source = excluded.source,"
                      " state = excluded.state, created_ns = excluded.created_ns,"
-                     " stopped_ns = excluded.stopped_ns, failure = excluded.failure"));
+                     " stopped_ns = excluded.stopped_ns, failure = excluded.failure,"
+                     " retention_class = excluded.retention_class"));
       return query.Bind(Signed(row.uid))
           .Bind(row.id)
           .Bind(row.source)
@@ -274,6 +288,7 @@ class SqliteCatalog final : public Catalog {
           .Bind(row.created.value)
           .Bind(row.stopped.value)
           .Bind(row.failure)
+          .Bind(row.retention_class)
           .Run();
     });
   }
@@ -338,6 +353,19 @@ class SqliteCatalog final : public Catalog {
 
   absl::Status RecordRemoval(const RemovalRow& row) override {
     return db_->Transaction([&] { return AddRemoval(*db_, row); });
+  }
+
+  absl::Status AddAudit(absl::Span<const AuditRow> rows) override {
+    return db_->Transaction([&] { return ::sluice::AddAudit(*db_, rows); });
+  }
+
+  absl::Status PutPolicy(const std::string& text) override {
+    return DurableTransaction([&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(
+          SqliteQuery query,
+          db_->Query("INSERT OR REPLACE INTO retention (one, policy) VALUES (1, ?)"));
+      return query.Bind(text).Run();
+    });
   }
 
   absl::Status Publish(absl::Span<const SegmentUpdate> updates) override {

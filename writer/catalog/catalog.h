@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "ingest/receive/socket_address.h"
 #include "ingest/units.h"
+#include "writer/catalog/audit.h"
 #include "writer/catalog/removal.h"
 #include "writer/extent/format.h"
 #include "writer/ledger.h"
@@ -31,8 +32,9 @@ struct RecordingRow {
   std::string source;  // "tcp://0.0.0.0:9000", "tcp-connect://10.0.0.1:9000"; for people
   RecordingState state = RecordingState::kRecording;
   UnixNanos created;
-  UnixNanos stopped;    // 0: not yet
-  std::string failure;  // one sentence when kFailed
+  UnixNanos stopped;            // 0: not yet
+  std::string failure;          // one sentence when kFailed
+  std::string retention_class;  // empty: "default"
   // Sums over what the archive still holds.
   uint64_t stream_count = 0;
   ByteCount payload;
@@ -124,6 +126,11 @@ class Catalog {
 
   // What left the archive and why, by recording, lane and segment.
   virtual absl::StatusOr<std::vector<RemovalRow>> Removals() = 0;
+  // Who did what, in the order in which it was done, from the first id after `after`; at most
+  // `limit`.
+  virtual absl::StatusOr<std::vector<AuditRow>> Audit(int64_t after, size_t limit) = 0;
+  // The text that PutPolicy was given last; empty: none.
+  virtual absl::StatusOr<std::string> Policy() = 0;
 
   // Writing; each call is one transaction, or a part of Atomically()'s. PutRecording and
   // DeleteRecording also survive the loss of power; of the rest, the last calls may be lost, for
@@ -145,6 +152,10 @@ class Catalog {
   virtual absl::Status ForgetSegment(SegmentId id, const RemovalCause& why = {}) = 0;
   // A removal of what the catalog did not know. Saying it twice is the same as once.
   virtual absl::Status RecordRemoval(const RemovalRow& row) = 0;
+  // Their ids are given here.
+  virtual absl::Status AddAudit(absl::Span<const AuditRow> rows) = 0;
+  // Survives the loss of power, and so does what was added to the audit before it.
+  virtual absl::Status PutPolicy(const std::string& text) = 0;
   virtual absl::Status Publish(absl::Span<const SegmentUpdate> updates) = 0;
   // Every segment that DeletedRecordings() speaks of is gone from the disk.
   virtual absl::Status ForgetDeletions() = 0;

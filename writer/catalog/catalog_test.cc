@@ -104,6 +104,16 @@ class CatalogTest : public testing::Test {
   std::unique_ptr<Catalog> catalog_;
 };
 
+TEST_F(CatalogTest, ARecordingHasAClass) {
+  RecordingRow row = Recording("a");
+  row.retention_class = "evidence";
+  ASSERT_TRUE(catalog_->PutRecording(row).ok());
+  EXPECT_EQ(catalog_->Recording("a")->retention_class, "evidence");
+  row.retention_class = "";
+  ASSERT_TRUE(catalog_->PutRecording(row).ok());
+  EXPECT_EQ(catalog_->Recording("a")->retention_class, "");
+}
+
 TEST_F(CatalogTest, RecordingsComeBack) {
   RecordingRow row = Recording("b");
   row.state = RecordingState::kFailed;
@@ -131,6 +141,48 @@ TEST_F(CatalogTest, ARecordingIsReplacedByItsUidOnly) {
   EXPECT_EQ(catalog_->Recording("a")->state, RecordingState::kStopped);
   EXPECT_TRUE(absl::IsAlreadyExists(catalog_->PutRecording(Recording("a", 99))));
   EXPECT_EQ(catalog_->Recording("a")->uid, kUid);
+}
+
+TEST_F(CatalogTest, TheAuditIsReadInPages) {
+  AuditRow row;
+  row.time = {7};
+  row.actor = "api";
+  row.action = "hold created";
+  row.object = "holds/a";
+  row.detail = "for alice";
+  ASSERT_TRUE(catalog_->AddAudit(std::vector{row, row}).ok());
+  row.object = "holds/b";
+  ASSERT_TRUE(catalog_->AddAudit(std::vector{row}).ok());
+  const auto first = catalog_->Audit(0, 2);
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_THAT(*first, SizeIs(2));
+  EXPECT_EQ(first->at(0).time.value, 7);
+  EXPECT_EQ(first->at(0).actor, "api");
+  EXPECT_EQ(first->at(0).action, "hold created");
+  EXPECT_EQ(first->at(0).object, "holds/a");
+  EXPECT_EQ(first->at(0).detail, "for alice");
+  const auto second = catalog_->Audit(first->at(1).id, 2);
+  ASSERT_THAT(*second, SizeIs(1));
+  EXPECT_EQ(second->at(0).object, "holds/b");
+  EXPECT_THAT(*catalog_->Audit(second->at(0).id, 2), IsEmpty());
+}
+
+TEST_F(CatalogTest, TheAuditIsBounded) {
+  ASSERT_TRUE(catalog_->AddAudit(std::vector<AuditRow>(kAuditRowsMax)).ok());
+  AuditRow last;
+  last.object = "last";
+  ASSERT_TRUE(catalog_->AddAudit(std::vector{last}).ok());
+  const auto rows = catalog_->Audit(0, 1'000'000);
+  ASSERT_THAT(*rows, SizeIs(kAuditRowsMax));
+  EXPECT_EQ(rows->back().object, "last");
+}
+
+TEST_F(CatalogTest, ThePolicyIsTheLastOne) {
+  EXPECT_EQ(*catalog_->Policy(), "");
+  ASSERT_TRUE(catalog_->PutPolicy("one").ok());
+  ASSERT_TRUE(catalog_->PutPolicy("two").ok());
+  ASSERT_TRUE(catalog_->Clear().ok());  // it cannot be rebuilt
+  EXPECT_EQ(*catalog_->Policy(), "two");
 }
 
 TEST_F(CatalogTest, PublishedStreamsAreFound) {

@@ -105,6 +105,9 @@ TEST_F(MigrationTest, FromVersion1) {
   ASSERT_THAT(*(*catalog)->Segments(), SizeIs(1));
   EXPECT_EQ((*catalog)->Segments()->front().previous, SegmentId{0});
   EXPECT_THAT(*(*catalog)->Removals(), testing::IsEmpty());
+  EXPECT_EQ(recording->retention_class, "");
+  EXPECT_EQ(*(*catalog)->Policy(), "");
+  EXPECT_THAT(*(*catalog)->Audit(0, 10), testing::IsEmpty());
 
   // Only the first opening has something to say.
   const auto again = Catalog::Open(path_, Catalog::Mode::kReadOnly);

@@ -108,6 +108,20 @@ CREATE TABLE removals (
   footer_sha256 BLOB NOT NULL,
   PRIMARY KEY (recording_uid, lane, first_id)
 ) WITHOUT ROWID;
+-- How recordings are kept, the text of the policy that says so (see ../retention), and who did what.
+ALTER TABLE recordings ADD COLUMN retention_class TEXT NOT NULL DEFAULT '';
+CREATE TABLE retention (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  policy TEXT NOT NULL
+);
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  time_ns INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  object TEXT NOT NULL,
+  detail TEXT NOT NULL
+);
 -- Bytes in gaps that the segment tells of.
 ALTER TABLE parts ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 )sql";

@@ -36,8 +36,9 @@ struct SegmentHeader {
   uint32_t epoch = 0;                // how often the archive had been opened for writing
   int64_t created_ns = 0;
   uint64_t recording_uid = 0;  // tells recordings apart that were given the same name
-  char recording[kRecordingNameBytesMax + 1] = {};  // its id, zero-terminated
-  uint8_t reserved[kBlockBytes - 148] = {};
+  char recording[kRecordingNameBytesMax + 1] = {};        // its id, zero-terminated
+  char retention_class[kRecordingNameBytesMax + 1] = {};  // likewise; empty is "default"
+  uint8_t reserved[kBlockBytes - 212] = {};
   uint32_t header_crc32c = 0;  // over the block with this field zero
 };
 static_assert(sizeof(SegmentHeader) == kBlockBytes);

@@ -141,9 +141,11 @@ absl::StatusOr<SegmentHeader> ParseSlotHeader(absl::Span<const std::byte> block)
       header.segment_bytes % kBlockBytes != 0) {
     return Damaged("segment header: fields that cannot be");
   }
-  const char* const end = std::end(header.recording);
-  if (std::find(std::cbegin(header.recording), end, '\0') == end) {
-    return Damaged("segment header: the recording's name does not end");
+  const auto ends = [](const auto& name) {
+    return std::find(std::begin(name), std::end(name), '\0') != std::end(name);
+  };
+  if (!ends(header.recording) || !ends(header.retention_class)) {
+    return Damaged("segment header: a name does not end");
   }
   return header;
 }

@@ -50,6 +50,8 @@ TestSegment::TestSegment(const TestSegmentOptions& options, Ledger* ledger)
   header_.created_ns = kOpenedNs;
   header_.recording_uid = options.recording_uid;
   std::copy(options.recording.begin(), options.recording.end(), header_.recording);
+  std::copy(options.retention_class.begin(), options.retention_class.end(),
+            header_.retention_class);
   SealSegmentHeader(header_);
   std::memcpy(image_.data(), &header_, sizeof(header_));
 }

@@ -35,6 +35,7 @@ struct TestSegmentOptions {
   uint64_t recording_uid = 7;
   uint16_t lane = 0;
   uint32_t epoch = 1;
+  std::string retention_class = "";
 };
 
 class TestSegment {
