@@ -44,6 +44,7 @@ class StreamReader::Impl {
   absl::StatusOr<absl::Span<const std::byte>> FromParts();
   absl::StatusOr<absl::Span<const std::byte>> FromPart(const StreamPart& part);
   absl::StatusOr<PartReader*> ReaderOf(const StreamPart& part);
+  absl::StatusOr<std::string> PathOf(uint32_t slot);
   void CloseReadersBut(SegmentId keep);
   absl::Status WhyNothing() const;
   bool MayStillCome() const;
@@ -51,6 +52,7 @@ class StreamReader::Impl {
   std::string Name() const { return absl::StrCat("stream ", StreamIdToString(id_)); }
 
   const std::string directory_;
+  std::optional<ArchiveMeta> meta_;  // says which disk has a slot
   Catalog* const catalog_;
   const StreamId id_;
   StreamOffset position_;
@@ -170,9 +172,21 @@ absl::StatusOr<PartReader*> StreamReader::Impl::ReaderOf(const StreamPart& part)
     return found->second.get();
   }
   CloseReadersBut(last_.has_value() ? last_->segment : SegmentId{});
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<PartReader> reader,
-                          PartReader::Open(Archive::SegmentPath(directory_, part.slot), id_, part));
+  SLUICE_ASSIGN_OR_RETURN(const std::string path, PathOf(part.slot));
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<PartReader> reader, PartReader::Open(path, id_, part));
   return readers_.emplace(part.segment, std::move(reader)).first->second.get();
+}
+
+// UNAVAILABLE: the slot's disk is not there.
+absl::StatusOr<std::string> StreamReader::Impl::PathOf(uint32_t slot) {
+  if (!meta_.has_value()) {
+    // Without an ARCHIVE file, which the next start writes anew, there is the home.
+    const absl::StatusOr<ArchiveMeta> meta = Archive::ReadMeta(directory_);
+    meta_ = meta.ok() ? *meta : ArchiveMeta();
+  }
+  const uint32_t disk = meta_->DiskOf(slot);
+  if (disk != 0) SLUICE_RETURN_IF_ERROR(CheckPresent(*meta_, disk));
+  return Archive::SegmentPath(directory_, *meta_, slot);
 }
 
 // Of those that are behind the position, and then of others, until there is room for one more.

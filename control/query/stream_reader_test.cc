@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 #include <set>
@@ -15,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "writer/archive/archive.h"
+#include "writer/archive/archive_codec.h"
 #include "writer/segment/segment_codec.h"
 #include "writer/segment/test_segment.h"
 #include "writer/stream_id.h"
@@ -168,6 +170,57 @@ TEST_F(StreamReaderTest, ReadsStreamsThatShareExtents) {
     ASSERT_TRUE(reader.ok()) << reader.status();
     EXPECT_EQ(*ReadAll(**reader, 999), Content(Stream(s), 0, 21000));
     EXPECT_FALSE((*reader)->ended()) << "nobody said that it was closed";
+  }
+}
+
+// Slots from 4 on are on a disk of their own, which may be away.
+TEST_F(StreamReaderTest, ADiskThatIsNotThereIsNamed) {
+  const std::string disk = directory_ + "-disk";
+  std::filesystem::remove_all(disk);
+  std::filesystem::create_directories(disk + "/segments");
+  const auto write = [](const std::string& path, const auto& bytes) {
+    std::ofstream(path).write(reinterpret_cast<const char*>(bytes.data()),
+                              static_cast<std::streamsize>(bytes.size()));
+  };
+  ArchiveMeta meta{.uuid = {1}, .segment = MiB(1)};
+  meta.disks = {{.slot_count = 4},
+                {.uuid = {2}, .first_slot = 4, .slot_count = 4, .directory = disk}};
+  write(directory_ + "/ARCHIVE", EncodeMeta(meta));
+  write(disk + "/DISK", EncodeDisk({.archive_uuid = {1},
+                                    .uuid = {2},
+                                    .number = 1,
+                                    .segment = MiB(1),
+                                    .first_slot = 4,
+                                    .slot_count = 4}));
+  const StreamId stream = Stream(1);
+  TestSegment first = Begin(1, 0);
+  first.Add({Piece(stream, 0, 5000)}, {TestSegment::Open(stream)});
+  SealAndPublish(first, 0);
+  TestSegment second(OptionsOf(2, 5));
+  TellCatalog(2, 5);
+  second.Add({Piece(stream, 5000, 9000)},
+             {TestSegment::Continued(stream, 5000), TestSegment::Close(stream, 9000)});
+  second.Seal();
+  second.WriteTo(disk + "/segments/000005.seg");
+  ASSERT_TRUE(catalog_->Publish({second.Update(true)}).ok());
+
+  {
+    const auto reader = Open(stream);
+    EXPECT_EQ(*ReadAll(**reader), Content(stream, 0, 9000));
+  }
+  std::filesystem::rename(disk, disk + "-away");
+  {
+    const auto reader = Open(stream);
+    std::string bytes(5000, '\0');
+    absl::Span<std::byte> out(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
+    EXPECT_EQ(*(*reader)->Read(out), 5000u);
+    EXPECT_EQ(bytes, Content(stream, 0, 5000));
+    const absl::Status away = (*reader)->Read(out).status();
+    EXPECT_TRUE(absl::IsUnavailable(away)) << away;
+    EXPECT_TRUE(absl::StrContains(away.message(), "disk 1 (" + disk + ")")) << away;
+    // It comes back while somebody waits for it.
+    std::filesystem::rename(disk + "-away", disk);
+    EXPECT_EQ(*(*reader)->Read(out), 4000u);
   }
 }
 

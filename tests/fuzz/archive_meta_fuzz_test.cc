@@ -1,4 +1,4 @@
-// The ARCHIVE file.
+// The ARCHIVE and DISK files.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,14 +15,21 @@ namespace sluice {
 namespace {
 
 void Parse(absl::Span<const std::byte> bytes) {
+  if (const absl::StatusOr<DiskIdentity> disk = ParseDisk(bytes); disk.ok()) {
+    SLUICE_CHECK(ParseDisk(EncodeDisk(*disk)).ok());
+  }
   const absl::StatusOr<ArchiveMeta> meta = ParseMeta(bytes);
   if (!meta.ok()) return;
   SLUICE_CHECK(meta->segment_count > 0 && meta->segment >= kSegmentBytesMin);
-  SLUICE_CHECK(meta->capacity().value / meta->segment_count == meta->segment.value);
+  SLUICE_CHECK(meta->capacity().value / meta->segment.value <= meta->segment_count);
+  for (uint32_t slot = 0; slot < meta->segment_count; ++slot) {
+    SLUICE_CHECK(meta->DiskOf(slot) < meta->disks.size());
+  }
   const absl::StatusOr<ArchiveMeta> again = ParseMeta(EncodeMeta(*meta));
   SLUICE_CHECK(again.ok() && again->uuid == meta->uuid && again->epoch == meta->epoch &&
                again->segment == meta->segment && again->created == meta->created &&
-               again->segment_count == meta->segment_count);
+               again->segment_count == meta->segment_count &&
+               again->disks.size() == meta->disks.size());
 }
 
 }  // namespace

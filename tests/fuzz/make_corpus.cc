@@ -63,6 +63,22 @@ void WriteAll(const std::string& corpus) {
   meta.created = {1'700'000'000'000'000'000};
   Write(corpus + "/archive/meta", EncodeMeta(meta));
   Write(corpus + "/archive/empty", {});
+  meta.disks = {{.slot_count = 64},
+                {.uuid = {7},
+                 .first_slot = 64,
+                 .slot_count = 32,
+                 .state = DiskState::kFailed,
+                 .seen_epoch = 2,
+                 .since = {1'700'000'000'000'000'000},
+                 .directory = "/mnt/b"}};
+  Write(corpus + "/archive/disks", EncodeMeta(meta));
+  Write(corpus + "/archive/disk", EncodeDisk({.archive_uuid = options.uuid,
+                                              .uuid = {7},
+                                              .number = 1,
+                                              .segment = meta.segment,
+                                              .first_slot = 64,
+                                              .slot_count = 32,
+                                              .created = meta.created}));
 
   Write(corpus + "/lock/serve",
         Text(EncodeHolder({.pid = 4711, .purpose = "serve", .socket_path = "/run/sluice.sock"})));

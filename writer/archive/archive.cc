@@ -1,90 +1,37 @@
 #include "writer/archive/archive.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/archive_files.h"
+#include "writer/archive/archive_lock.h"
+#include "writer/archive/capacity.h"
+#include "writer/archive/disk_place.h"
 #include "writer/readable.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
 namespace {
 
-constexpr mode_t kFileMode = 0640;
-constexpr mode_t kDirectoryMode = 0750;
 constexpr ByteCount kCapacityDefault = GiB(16);
 constexpr rlim_t kOtherFiles = 512;  // sockets, catalog connections, logs: besides the segments
-// Who asks for the holder takes the lock for a moment: not a reason to give up.
-constexpr int kLockAttempts = 10;
-constexpr absl::Duration kLockPause = absl::Milliseconds(20);
+constexpr char kMetaFile[] = "ARCHIVE";
 
-std::string MetaPath(const std::string& directory) { return directory + "/ARCHIVE"; }
-std::string LockPath(const std::string& directory) { return directory + "/LOCK"; }
-std::string SegmentsPath(const std::string& directory) { return directory + "/segments"; }
+std::string MetaPath(const std::string& directory) { return directory + "/" + kMetaFile; }
 
-// What failed on what, and what to do about it.
-absl::Status Refused(absl::string_view what, const std::string& path, int error) {
-  const absl::Status status = FileError(what, path, error);
-  absl::string_view remedy;
-  switch (error) {
-    case EACCES:
-    case EPERM:
-      remedy = ": run as the archive's owner, or change its permissions";
-      break;
-    case EROFS:
-      remedy = ": mount it writable, or name a directory on another disk";
-      break;
-    case ENOSPC:
-    case EDQUOT:
-      remedy = ": make room, or create the archive with a smaller capacity (--capacity)";
-      break;
-    case ENOLCK:
-    case EOPNOTSUPP:
-      remedy = ": name a directory on a local disk";
-      break;
-  }
-  return absl::Status(status.code(), absl::StrCat(status.message(), remedy));
-}
-
-absl::StatusOr<UniqueFd> OpenFile(const std::string& path, int flags) {
-  const int fd = open(path.c_str(), flags | O_CLOEXEC, kFileMode);
-  if (fd < 0) return Refused("open", path, errno);
-  return UniqueFd(fd);
-}
-
-absl::Status SyncDirectory(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDONLY | O_DIRECTORY));
-  return fsync(fd.get()) == 0 ? absl::OkStatus() : FileError("fsync", path, errno);
-}
-
-absl::Status MakeDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return absl::OkStatus();
-  const int error = errno;
-  if (error == ENOENT) {
-    return absl::NotFoundError(
-        absl::StrCat("create ", path, ": the directory it should be in does not exist: create it"));
-  }
-  return Refused("create", path, error);
-}
+UnixNanos Now() { return {absl::GetCurrentTimeNanos()}; }
 
 // The directory itself, created when that may be.
 absl::Status CheckDirectory(const ArchiveOptions& options) {
@@ -103,153 +50,6 @@ absl::Status CheckDirectory(const ArchiveOptions& options) {
         absl::StrCat("archive ", path, " is not a directory: name one, or a new one"));
   }
   return absl::OkStatus();
-}
-
-// All of a small file; NOT_FOUND when there is none.
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDONLY));
-  std::string text(2 * kMetaBytes, '\0');
-  const ssize_t n = pread(fd.get(), text.data(), text.size(), 0);
-  if (n < 0) return FileError("read", path, errno);
-  text.resize(static_cast<size_t>(n));
-  return text;
-}
-
-// Written beside, synced and renamed: there is always one whole file.
-absl::Status WriteMeta(const std::string& directory, const ArchiveMeta& meta) {
-  const std::string path = MetaPath(directory);
-  const std::string temporary = path + ".tmp";
-  const auto bytes = EncodeMeta(meta);
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC));
-  SLUICE_RETURN_IF_ERROR(WriteFully(fd.get(), temporary, {0}, bytes));
-  if (fsync(fd.get()) != 0) return FileError("fsync", temporary, errno);
-  if (rename(temporary.c_str(), path.c_str()) != 0) return FileError("rename to", path, errno);
-  return SyncDirectory(directory);
-}
-
-// So large, and every block of it there: a write into it never meets ENOSPC. What the file
-// holds already stays.
-absl::Status Allocate(const std::string& path, ByteCount size) {
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDWR | O_CREAT));
-  if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(size.value)); error != 0) {
-    return Refused(absl::StrCat("allocate ", Readable(size), " for"), path, error);
-  }
-  if (ftruncate(fd.get(), static_cast<off_t>(size.value)) != 0) {
-    return FileError("set the length of", path, errno);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SyncFile(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDWR));
-  return fsync(fd.get()) == 0 ? absl::OkStatus() : FileError("fsync", path, errno);
-}
-
-// All segment files and the directory they are in. A few files are synced one by one, for others
-// may have much to write; many all at once, for each sync takes its milliseconds.
-absl::Status SyncSegments(const std::string& directory, uint32_t count) {
-  constexpr uint32_t kFew = 128;
-  const std::string segments = SegmentsPath(directory);
-  if (count > kFew) {
-    SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(segments, O_RDONLY | O_DIRECTORY));
-    return syncfs(fd.get()) == 0 ? absl::OkStatus() : FileError("sync", segments, errno);
-  }
-  for (uint32_t slot = 0; slot < count; ++slot) {
-    SLUICE_RETURN_IF_ERROR(SyncFile(Archive::SegmentPath(directory, slot)));
-  }
-  return SyncDirectory(segments);
-}
-
-// What an interrupted creation left, in blocks that are already ours.
-ByteCount AllocatedAlready(const std::string& directory) {
-  ByteCount sum;
-  DIR* segments = opendir(SegmentsPath(directory).c_str());
-  if (segments == nullptr) return sum;
-  while (const dirent* entry = readdir(segments)) {
-    struct stat info = {};
-    if (fstatat(dirfd(segments), entry->d_name, &info, 0) == 0 && S_ISREG(info.st_mode)) {
-      sum += {static_cast<uint64_t>(info.st_blocks) * 512};
-    }
-  }
-  closedir(segments);
-  return sum;
-}
-
-// For the catalog, which grows with the number of streams.
-ByteCount CatalogReserve(ByteCount capacity) {
-  return {std::clamp(capacity.value / 64, MiB(1).value, MiB(256).value)};
-}
-
-// How the archive is to be cut, or what is wrong with that.
-absl::StatusOr<ArchiveMeta> PlanCapacity(const ArchiveOptions& options) {
-  const std::string& path = options.directory;
-  struct statvfs disk = {};
-  if (statvfs(path.c_str(), &disk) != 0) return FileError("ask for the free space of", path, errno);
-  const ByteCount free =
-      ByteCount{uint64_t{disk.f_bavail} * disk.f_frsize} + AllocatedAlready(path);
-  ByteCount capacity = options.capacity;
-  if (capacity.value == 0) {
-    capacity = std::min(kCapacityDefault, ByteCount{RoundDown(free.value / 4 * 3, MiB(1).value)});
-  }
-  ArchiveMeta meta;
-  meta.segment = options.segment;
-  if (meta.segment.value == 0) {
-    meta.segment = {
-        RoundDown(std::clamp(capacity.value / 64, MiB(16).value, MiB(256).value), MiB(1).value)};
-  }
-  if (meta.segment < kSegmentBytesMin || meta.segment > kSegmentBytesMax ||
-      meta.segment.value % kBlockBytes != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "segments of ", Readable(meta.segment), ": they can have from ", Readable(kSegmentBytesMin),
-        " to ", Readable(kSegmentBytesMax), ", in multiples of 4 KiB"));
-  }
-  const uint64_t count = capacity.value / meta.segment.value;
-  if (count > kSegmentCountMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("capacity ", Readable(capacity), " is more than ", kSegmentCountMax,
-                     " segments of ", Readable(meta.segment), ": ask for larger segments"));
-  }
-  meta.segment_count = static_cast<uint32_t>(count);
-  const ByteCount needed = meta.capacity() + CatalogReserve(capacity);
-  if (needed > free || (options.capacity.value == 0 && count < kSegmentCountMin)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "create archive ", path, ": capacity ", Readable(capacity), " needs ", Readable(needed),
-        ", the disk has ", Readable(free), " free: choose a smaller capacity (--capacity), ",
-        "another directory, or make room"));
-  }
-  if (count < kSegmentCountMin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("capacity ", Readable(capacity), " is too small: an archive has at least ",
-                     kSegmentCountMin, " segments, here of ", Readable(meta.segment)));
-  }
-  return meta;
-}
-
-absl::StatusOr<std::array<uint8_t, 16>> NewUuid() {
-  std::array<uint8_t, 16> uuid;
-  if (getrandom(uuid.data(), uuid.size(), 0) != static_cast<ssize_t>(uuid.size())) {
-    return absl::ErrnoToStatus(errno, "getrandom");
-  }
-  uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0F) | 0x40);  // version 4: random
-  uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3F) | 0x80);
-  return uuid;
-}
-
-// One more than the highest number that a segment file has.
-uint32_t CountSlots(const std::string& directory) {
-  uint32_t count = 0;
-  DIR* segments = opendir(SegmentsPath(directory).c_str());
-  if (segments == nullptr) return 0;
-  while (const dirent* entry = readdir(segments)) {
-    absl::string_view name = entry->d_name;
-    uint32_t slot = 0;
-    if (absl::ConsumeSuffix(&name, ".seg") && absl::SimpleAtoi(name, &slot) &&
-        slot < kSegmentCountMax) {
-      count = std::max(count, slot + 1);
-    }
-  }
-  closedir(segments);
-  return count;
 }
 
 // What the segments say about an archive whose ARCHIVE file is gone: each header repeats it.
@@ -273,17 +73,19 @@ std::optional<ArchiveMeta> MetaFromSegments(const std::string& directory) {
     meta->epoch = std::max(meta->epoch, header->epoch);
     meta->created = std::min(meta->created, UnixNanos{header->created_ns});
   }
-  if (meta) meta->segment_count = slots;
+  if (!meta) return meta;
+  meta->segment_count = slots;
+  meta->disks.push_back({.slot_count = slots});
   return meta;
 }
 
 // Asking again for what an archive has is fine, asking for something else is not.
 absl::Status CheckSameShape(const ArchiveOptions& options, const ArchiveMeta& meta) {
-  if (options.capacity.value != 0 &&
-      options.capacity.value / meta.segment.value != meta.segment_count) {
+  const uint32_t slots = meta.disks.front().slot_count;
+  if (options.capacity.value != 0 && options.capacity.value / meta.segment.value != slots) {
     return absl::FailedPreconditionError(
         absl::StrCat("archive ", options.directory, " was created with a capacity of ",
-                     Readable(meta.capacity()), ", and ", Readable(options.capacity),
+                     Readable(meta.segment * slots), ", and ", Readable(options.capacity),
                      " was asked for: leave the capacity out, or choose another directory"));
   }
   if (options.segment.value != 0 && options.segment != meta.segment) {
@@ -309,22 +111,20 @@ absl::Status ProvideOpenFiles(uint32_t segments) {
   return absl::OkStatus();
 }
 
-// Some file systems take the flag and refuse the reads.
-bool DirectReadWorks(int fd) {
-  AlignedBuffer block(kBlockBytes);
-  return pread(fd, block.data(), block.size(), 0) == static_cast<ssize_t>(block.size());
-}
-
-std::string Describe(const absl::StatusOr<ArchiveHolder>& holder) {
-  if (!holder.ok()) return "another process";
-  return absl::StrCat("process ", holder->pid,
-                      holder->purpose.empty() ? "" : absl::StrCat(" (", holder->purpose, ")"));
+absl::Status NoSuchDisk(const std::string& directory, uint32_t number) {
+  return absl::NotFoundError(absl::StrCat("archive ", directory, " has no disk ", number));
 }
 
 }  // namespace
 
 std::string Archive::SegmentPath(const std::string& directory, uint32_t slot) {
-  return absl::StrFormat("%s/%06d.seg", SegmentsPath(directory), slot);
+  return SlotPath(directory, slot);
+}
+
+std::string Archive::SegmentPath(const std::string& directory, const ArchiveMeta& meta,
+                                 uint32_t slot) {
+  const uint32_t number = meta.DiskOf(slot);
+  return SlotPath(number == 0 ? directory : meta.disks[number].directory, slot);
 }
 
 std::string Archive::CatalogPath(const std::string& directory) { return directory + "/catalog.db"; }
@@ -343,68 +143,34 @@ absl::StatusOr<ArchiveMeta> Archive::ReadMeta(const std::string& directory) {
 }
 
 absl::StatusOr<ArchiveHolder> Archive::Holder(const std::string& directory) {
-  const std::string path = LockPath(directory);
-  SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDONLY));
-  if (flock(fd.get(), LOCK_SH | LOCK_NB) == 0) {
-    return absl::NotFoundError(absl::StrCat("nobody has archive ", directory, " open for writing"));
-  }
-  if (errno != EWOULDBLOCK) return Refused("lock", path, errno);
-  // Whoever has just taken the lock is about to say so.
-  absl::StatusOr<ArchiveHolder> holder;
-  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
-    SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path));
-    holder = ParseHolder(text);
-    if (holder.ok()) break;
-    absl::SleepFor(kLockPause);
-  }
-  return holder;
+  return HolderOfLock(directory);
 }
 
-absl::Status Archive::Lock(const ArchiveOptions& options) {
-  const std::string path = LockPath(directory_);
-  SLUICE_ASSIGN_OR_RETURN(lock_, OpenFile(path, O_RDWR | O_CREAT));
-  for (int attempt = 1; flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {
-    if (errno != EWOULDBLOCK) return Refused("lock", path, errno);
-    if (attempt == kLockAttempts) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("archive ", directory_, " is already open for writing by ",
-                       Describe(Holder(directory_)), ": stop it, or choose another directory"));
-    }
-    absl::SleepFor(kLockPause);
-  }
-  const std::string text = EncodeHolder(
-      {.pid = getpid(), .purpose = options.purpose, .socket_path = options.socket_path});
-  if (ftruncate(lock_.get(), 0) != 0) return FileError("write", path, errno);
-  return WriteFully(lock_.get(), path, {0},
-                    {reinterpret_cast<const std::byte*>(text.data()), text.size()});
+absl::Status Archive::WriteMeta() const {
+  return ReplaceFile(directory_, kMetaFile, EncodeMeta(meta_));
 }
 
 // The ARCHIVE file comes last: where it is, everything else was there once.
 absl::Status Archive::Create(const ArchiveOptions& options) {
-  SLUICE_ASSIGN_OR_RETURN(meta_, PlanCapacity(options));
+  SLUICE_ASSIGN_OR_RETURN(const CapacityPlan plan,
+                          PlanCapacity({.directory = directory_,
+                                        .capacity = options.capacity,
+                                        .capacity_default = kCapacityDefault,
+                                        .segment = options.segment,
+                                        .slots_min = kSegmentCountMin,
+                                        .slots_max = kSegmentCountMax}));
+  meta_.segment = plan.segment;
+  meta_.segment_count = plan.slots;
+  meta_.disks.push_back({.slot_count = plan.slots});
   SLUICE_ASSIGN_OR_RETURN(meta_.uuid, NewUuid());
-  meta_.created = {absl::GetCurrentTimeNanos()};
+  meta_.created = Now();
   // A catalog without segments speaks of what is not here any more.
   const std::string catalog = CatalogPath(directory_);
   for (const char* suffix : {"", "-wal", "-shm"}) {
     rename((catalog + suffix).c_str(), (catalog + ".old" + suffix).c_str());
   }
-  SLUICE_RETURN_IF_ERROR(MakeDirectory(SegmentsPath(directory_)));
-  for (uint32_t slot = 0; slot < meta_.segment_count; ++slot) {
-    const absl::Status status = Allocate(SegmentPath(directory_, slot), meta_.segment);
-    if (status.ok()) continue;
-    // The disk filled up meanwhile: give back what was taken.
-    do {
-      unlink(SegmentPath(directory_, slot).c_str());
-    } while (slot-- > 0);
-    return status;
-  }
-  // Those of an interrupted creation that was to be larger.
-  for (uint32_t slot = meta_.segment_count; slot < kSegmentCountMax; ++slot) {
-    if (unlink(SegmentPath(directory_, slot).c_str()) != 0) break;
-  }
-  SLUICE_RETURN_IF_ERROR(SyncSegments(directory_, meta_.segment_count));
-  return WriteMeta(directory_, meta_);
+  SLUICE_RETURN_IF_ERROR(MakeSlots(directory_, 0, plan.slots, plan.segment));
+  return WriteMeta();
 }
 
 absl::Status Archive::RaiseEpoch() {
@@ -413,60 +179,181 @@ absl::Status Archive::RaiseEpoch() {
                                                      meta_.epoch, " times: create a new one"));
   }
   ++meta_.epoch;
-  return WriteMeta(directory_, meta_);
+  return WriteMeta();
 }
 
-absl::Status Archive::OpenSegment(uint32_t slot) {
-  const std::string path = SegmentPath(directory_, slot);
-  struct stat info = {};
-  const bool exists = stat(path.c_str(), &info) == 0;
-  if (!exists || static_cast<uint64_t>(info.st_size) < meta_.segment.value) {
-    warnings_.push_back(
-        exists ? absl::StrCat("segment file ", path, " has only ", info.st_size, " of ",
-                              meta_.segment.value,
-                              " bytes: it was made whole again, what was cut off is lost")
-               : absl::StrCat("segment file ", path,
-                              " is missing: a new one was made, what it held is lost"));
-    ++slots_recreated_;
-    SLUICE_RETURN_IF_ERROR(Allocate(path, meta_.segment));
-    SLUICE_RETURN_IF_ERROR(SyncFile(path));
-  }
-  SLUICE_ASSIGN_OR_RETURN(segment_fds_[slot],
-                          OpenFile(path, O_RDWR | (geometry_.direct ? O_DIRECT : 0)));
-  return absl::OkStatus();
+// ---- disks
+
+const std::string& Archive::DirectoryOf(uint32_t number) const {
+  return number == 0 ? directory_ : meta_.disks[number].directory;
 }
 
-absl::Status Archive::OpenSegments() {
+int Archive::segment_fd(uint32_t slot) const {
+  const uint32_t number = meta_.DiskOf(slot);
+  const bool there = disks_[number] != nullptr && meta_.disks[number].Has(slot);
+  return there ? disks_[number]->fd(slot) : -1;
+}
+
+// What is out of use, or not there, is left out; one has to be left.
+absl::Status Archive::OpenDisks() {
   SLUICE_RETURN_IF_ERROR(ProvideOpenFiles(meta_.segment_count));
-  SLUICE_RETURN_IF_ERROR(MakeDirectory(SegmentsPath(directory_)));
-  segment_fds_.resize(meta_.segment_count);
-
-  // Ask whether and how direct I/O works where nothing can go wrong.
-  const std::string probe = MetaPath(directory_);
-  absl::StatusOr<UniqueFd> fd = OpenFile(probe, O_RDONLY | O_DIRECT);
-  const bool direct = fd.ok() && DirectReadWorks(fd->get());
-  if (!fd.ok()) fd = OpenFile(probe, O_RDONLY);
-  if (!fd.ok()) return fd.status();
-  SLUICE_ASSIGN_OR_RETURN(geometry_, DiskGeometry::Probe(fd->get()));
-  if (!direct || !geometry_.direct) {
-    geometry_.direct = false;
-    geometry_.memory_align = geometry_.offset_align = kBlockBytes;
-    warnings_.push_back(absl::StrCat(
-        "the file system of ", directory_,
-        " has no direct I/O: writes go through the page cache, which copies every byte once more; ",
-        "ext4 or XFS on a local disk do better"));
-  }
-  uint32_t lost = 0;
+  disks_.resize(meta_.disks.size());
+  problems_.resize(meta_.disks.size());
   absl::Status why;
-  for (uint32_t slot = 0; slot < meta_.segment_count; ++slot) {
-    const absl::Status status = OpenSegment(slot);
-    if (status.ok()) continue;
-    ++lost;
-    why = status;
-    warnings_.push_back(absl::StrCat(status.message(), ": this segment is left out"));
+  bool any = false;
+  for (uint32_t number = 0; number < meta_.disks.size(); ++number) {
+    DiskEntry& entry = meta_.disks[number];
+    states_.push_back(entry.state);
+    if (!entry.exists()) continue;
+    if (entry.state != DiskState::kActive) {
+      problems_[number] = StatusOfDisk(meta_, number, DirectoryOf(number)).problem;
+      if (entry.state == DiskState::kRemoved) continue;
+      warnings_.push_back(
+          absl::StrCat("disk ", number, " (", DirectoryOf(number), ") ", problems_[number]));
+      continue;
+    }
+    absl::StatusOr<std::unique_ptr<Disk>> disk = Disk::Open(meta_, number, DirectoryOf(number));
+    if (!disk.ok()) {
+      why = disk.status();
+      problems_[number] = std::string(why.message());
+      warnings_.push_back(absl::StrCat(why.message(), "; the archive works without this disk"));
+      continue;
+    }
+    const std::vector<std::string>& warnings = (*disk)->warnings();
+    warnings_.insert(warnings_.end(), warnings.begin(), warnings.end());
+    slots_recreated_ += (*disk)->slots_recreated();
+    geometry_ = any ? Strictest(geometry_, (*disk)->geometry()) : (*disk)->geometry();
+    any = true;
+    entry.seen_epoch = meta_.epoch;
+    disks_[number] = *std::move(disk);
   }
-  if (lost == meta_.segment_count) return why;
+  if (!any && !why.ok()) return why;
+  if (!any) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no disk of archive ", directory_,
+                     " is in use: repair one and take it in again with `sluice archive add-disk`"));
+  }
+  return meta_.disks.size() == 1 ? absl::OkStatus() : WriteMeta();
+}
+
+std::vector<DiskStatus> Archive::disks() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<DiskStatus> all;
+  for (uint32_t number = 0; number < disks_.size(); ++number) {
+    if (!meta_.disks[number].exists()) continue;
+    DiskStatus status = StatusOfDisk(meta_, number, DirectoryOf(number));
+    status.state = states_[number];
+    status.problem = problems_[number];
+    if (disks_[number] != nullptr) status.geometry = disks_[number]->geometry();
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+absl::Status Archive::TakeOut(uint32_t number, const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  problems_[number] = why;
+  states_[number] = DiskState::kFailed;
+  // What others read without the lock stays as it was opened.
+  ArchiveMeta meta = meta_;
+  for (uint32_t i = 0; i < meta.disks.size(); ++i) {
+    if (meta.disks[i].state == states_[i]) continue;
+    meta.disks[i].state = states_[i];
+    meta.disks[i].since = Now();
+  }
+  return ReplaceFile(directory_, kMetaFile, EncodeMeta(meta));
+}
+
+absl::Status Archive::SyncDisks() {
+  for (const auto& disk : disks_) {
+    if (disk != nullptr) SLUICE_RETURN_IF_ERROR(disk->Sync());
+  }
   return absl::OkStatus();
+}
+
+// Those that are named and not known yet. One that is known by its place is never made anew: its
+// directory may be an empty one that waits for a mount.
+absl::Status Archive::TakeInDisks(const ArchiveOptions& options) {
+  for (const DiskOptions& disk : options.disks) {
+    SLUICE_ASSIGN_OR_RETURN(const std::string directory, DiskDirectory(disk.directory));
+    if (std::any_of(meta_.disks.begin(), meta_.disks.end(), [&](const DiskEntry& entry) {
+          return entry.exists() && entry.directory == directory;
+        })) {
+      continue;
+    }
+    SLUICE_ASSIGN_OR_RETURN(const uint32_t number, AddDisk(disk));
+    warnings_.push_back(
+        absl::StrCat(directory, " is disk ", number, " of the archive from now on"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> Archive::AddDisk(const DiskOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const std::string directory, DiskDirectory(options.directory));
+  if (std::error_code ignored; std::filesystem::equivalent(directory, directory_, ignored)) {
+    DiskEntry& home = meta_.disks.front();
+    if (home.state == DiskState::kActive) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(directory, " is the archive's home, and in use already"));
+    }
+    home.state = DiskState::kActive;
+    home.since = Now();
+    SLUICE_RETURN_IF_ERROR(WriteMeta());
+    return 0;
+  }
+  SLUICE_ASSIGN_OR_RETURN(DiskPlace place, FindPlace(meta_, directory));
+  DiskEntry& entry = place.entry;
+  if (place.is_new) {
+    SLUICE_RETURN_IF_ERROR(MakeDirectory(directory));
+    SLUICE_ASSIGN_OR_RETURN(
+        const CapacityPlan plan,
+        PlanCapacity({.directory = directory,
+                      .capacity = options.capacity,
+                      .capacity_default = meta_.segment * meta_.disks.front().slot_count,
+                      .segment = meta_.segment,
+                      .slots_max = kSegmentCountMax - entry.first_slot,
+                      .with_catalog = false}));
+    entry.slot_count = plan.slots;
+    SLUICE_RETURN_IF_ERROR(CreateDisk(meta_, place.number, &entry));
+  }
+  if (meta_.disks.size() <= place.number) meta_.disks.resize(place.number + 1);
+  meta_.disks[place.number] = entry;
+  meta_.segment_count = std::max(meta_.segment_count, entry.first_slot + entry.slot_count);
+  SLUICE_RETURN_IF_ERROR(WriteMeta());
+  return place.number;
+}
+
+absl::Status Archive::RemoveDisk(uint32_t number, bool forget) {
+  if (number >= meta_.disks.size() || !meta_.disks[number].exists()) {
+    return NoSuchDisk(directory_, number);
+  }
+  if (number == 0 && forget) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory_, " is the archive's home, which has the catalog: it can be taken ",
+                     "out of use, but not be forgotten"));
+  }
+  const bool others =
+      std::any_of(meta_.disks.begin(), meta_.disks.end(), [&](const DiskEntry& entry) {
+        return &entry != &meta_.disks[number] && entry.exists() &&
+               entry.state == DiskState::kActive;
+      });
+  if (!others) {
+    return absl::FailedPreconditionError(absl::StrCat("disk ", number,
+                                                      " is the last one in use of archive ",
+                                                      directory_, ": add another one first"));
+  }
+  // The file goes first: a disk that is there and was forgotten cannot be used for anything.
+  if (forget) {
+    const std::string file = DirectoryOf(number) + "/DISK";
+    if (CheckPresent(meta_, number).ok() && unlink(file.c_str()) != 0) {
+      return Refused("remove", file, errno);
+    }
+    meta_.disks[number] = DiskEntry();
+  } else {
+    meta_.disks[number].state = DiskState::kRemoved;
+    meta_.disks[number].since = Now();
+  }
+  return WriteMeta();
 }
 
 absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& options) {
@@ -475,7 +362,10 @@ absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& opt
   SLUICE_RETURN_IF_ERROR(CheckDirectory(options));
   absl::StatusOr<ArchiveMeta> meta = ReadMeta(options.directory);
   if (absl::IsNotFound(meta.status()) && !options.create) return meta.status();
-  SLUICE_RETURN_IF_ERROR(archive->Lock(options));
+  SLUICE_ASSIGN_OR_RETURN(archive->lock_,
+                          LockArchive(options.directory, {.pid = getpid(),
+                                                          .purpose = options.purpose,
+                                                          .socket_path = options.socket_path}));
 
   // Again, for it may have been created while we waited for the lock.
   meta = ReadMeta(options.directory);
@@ -500,7 +390,8 @@ absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& opt
     return meta.status();
   }
   SLUICE_RETURN_IF_ERROR(archive->RaiseEpoch());
-  SLUICE_RETURN_IF_ERROR(archive->OpenSegments());
+  SLUICE_RETURN_IF_ERROR(archive->TakeInDisks(options));
+  SLUICE_RETURN_IF_ERROR(archive->OpenDisks());
   return archive;
 }
 

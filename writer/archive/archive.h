@@ -1,10 +1,11 @@
-// A directory of preallocated segment files with a fixed capacity.
+// Directories of preallocated segment files with a fixed capacity, each on a disk of its own.
 #ifndef WRITER_ARCHIVE_ARCHIVE_H_
 #define WRITER_ARCHIVE_ARCHIVE_H_
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,18 @@
 #include "absl/status/statusor.h"
 #include "ingest/units.h"
 #include "writer/archive/archive_codec.h"
+#include "writer/archive/disk.h"
 #include "writer/archive/disk_geometry.h"
+#include "writer/archive/disk_status.h"
 #include "writer/segment/file_io.h"
 
 namespace sluice {
+
+// A directory, on another disk, for more segments.
+struct DiskOptions {
+  std::string directory;  // made if it is not there; its parent must be
+  ByteCount capacity;  // for creation only; zero: as much as the home has, or less on a small disk
+};
 
 struct ArchiveOptions {
   std::string directory;
@@ -25,13 +34,19 @@ struct ArchiveOptions {
   ByteCount capacity;
   ByteCount segment;  // zero: capacity / 64, between 16 MiB and 256 MiB
   bool create = true;
+  // Each is a disk of the archive already, or becomes one.
+  std::vector<DiskOptions> disks;
   // Told to whoever finds the archive locked.
   std::string purpose;      // "record", "serve"
   std::string socket_path;  // where the holder answers RPCs; empty: it does not
 };
 
 // Exclusive, for writing: held by one process at a time through a lock on DIR/LOCK.
-// Thread-compatible. Destruction closes the files and gives up the lock.
+// Thread-compatible, but for disks() and TakeOut(). Destruction closes the files and gives up the
+// lock.
+//
+// The home has ARCHIVE, LOCK and the catalog, so nothing works without it; its segments may fail
+// like those of any other disk. A disk that is not there, or refuses, is left out.
 class Archive {
  public:
   // Creates the archive if there is none (and `create`), takes the lock, raises the epoch and
@@ -46,32 +61,59 @@ class Archive {
 
   const std::string& directory() const { return directory_; }
   const ArchiveMeta& meta() const { return meta_; }
+  // The strictest of what the disks in use ask for.
   const DiskGeometry& geometry() const { return geometry_; }
-  // Slot i's file, open for reads and writes, direct ones when geometry().direct.
-  int segment_fd(uint32_t slot) const { return segment_fds_.at(slot).get(); }
+  // Slot i's file, open for reads and writes, direct ones where its disk has them; -1: it cannot
+  // be used.
+  int segment_fd(uint32_t slot) const;
+  std::string SegmentPath(uint32_t slot) const { return SegmentPath(directory_, meta_, slot); }
+  // Whether the slot's disk was open when the archive was opened.
+  bool HasDiskOf(uint32_t slot) const { return disks_[meta_.DiskOf(slot)] != nullptr; }
+  std::vector<DiskStatus> disks() const;
+  // From now on the disk counts as failed, in ARCHIVE too (an error: only here). What is open of
+  // it stays open.
+  absl::Status TakeOut(uint32_t number, const std::string& why);
+  // Changes the disks for the next opening.
+  //
+  // A directory that is a disk of this archive, be it failed, removed or at another place, is
+  // taken in again with what it holds; any other becomes a new disk. Returns its number.
+  absl::StatusOr<uint32_t> AddDisk(const DiskOptions& options);
+  // Nothing is written to it any more; what it holds stays readable. `forget`: it is the
+  // archive's no longer, and may be used for something else.
+  absl::Status RemoveDisk(uint32_t number, bool forget);
+  absl::Status SyncDisks();
   // What is out of the ordinary though the archive can be used, one sentence each.
   const std::vector<std::string>& warnings() const { return warnings_; }
   // How many slots had lost their file, or a part of it, and got a new, empty one.
   uint32_t slots_recreated() const { return slots_recreated_; }
 
+  // Of a slot of the home.
   static std::string SegmentPath(const std::string& directory, uint32_t slot);
+  // Of any slot, by what ARCHIVE in `directory` says.
+  static std::string SegmentPath(const std::string& directory, const ArchiveMeta& meta,
+                                 uint32_t slot);
   static std::string CatalogPath(const std::string& directory);
 
  private:
   Archive() = default;
-  absl::Status Lock(const ArchiveOptions& options);
   absl::Status Create(const ArchiveOptions& options);
+  absl::Status WriteMeta() const;
   absl::Status RaiseEpoch();
-  absl::Status OpenSegments();
-  absl::Status OpenSegment(uint32_t slot);
+  absl::Status TakeInDisks(const ArchiveOptions& options);
+  absl::Status OpenDisks();
+  const std::string& DirectoryOf(uint32_t number) const;
 
   std::string directory_;
+  UniqueFd lock_;
   ArchiveMeta meta_;
   DiskGeometry geometry_;
-  UniqueFd lock_;
-  std::vector<UniqueFd> segment_fds_;
+  std::vector<std::unique_ptr<Disk>> disks_;  // by number; nullptr: not in use
   std::vector<std::string> warnings_;
   uint32_t slots_recreated_ = 0;
+
+  mutable std::mutex mutex_;           // for what follows, and for writing ARCHIVE
+  std::vector<std::string> problems_;  // by number
+  std::vector<DiskState> states_;      // as they are now
 };
 
 }  // namespace sluice

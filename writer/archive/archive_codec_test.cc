@@ -29,6 +29,71 @@ TEST(MetaTest, WhatWasWrittenIsRead) {
   EXPECT_EQ(meta->created.value, 1234);
 }
 
+ArchiveMeta SampleOfDisks() {
+  ArchiveMeta meta = Sample();
+  meta.disks = {{.slot_count = 64},
+                {},
+                {.uuid = {9},
+                 .first_slot = 70,
+                 .slot_count = 10,
+                 .state = DiskState::kFailed,
+                 .seen_epoch = 4,
+                 .since = {77},
+                 .directory = "/mnt/b"}};
+  return meta;
+}
+
+TEST(MetaTest, DisksAreRead) {
+  const auto meta = ParseMeta(EncodeMeta(SampleOfDisks()));
+  ASSERT_TRUE(meta.ok()) << meta.status();
+  ASSERT_EQ(meta->disks.size(), 3u);
+  EXPECT_EQ(meta->segment_count, 80u);
+  EXPECT_EQ(meta->capacity(), MiB(16) * 74);
+  EXPECT_FALSE(meta->disks[1].exists());
+  const DiskEntry& disk = meta->disks[2];
+  EXPECT_EQ(disk.uuid, Uuid{9});
+  EXPECT_EQ(disk.state, DiskState::kFailed);
+  EXPECT_EQ(disk.seen_epoch, 4u);
+  EXPECT_EQ(disk.since.value, 77);
+  EXPECT_EQ(disk.directory, "/mnt/b");
+  EXPECT_EQ(meta->DiskOf(63), 0u);
+  EXPECT_EQ(meta->DiskOf(64), 0u) << "nobody's";
+  EXPECT_EQ(meta->DiskOf(70), 2u);
+  EXPECT_EQ(meta->DiskOf(79), 2u);
+}
+
+TEST(DiskTest, WhatWasWrittenIsReadAndDamageIsFound) {
+  const DiskIdentity disk{.archive_uuid = {1},
+                          .uuid = {2},
+                          .number = 3,
+                          .segment = MiB(16),
+                          .first_slot = 70,
+                          .slot_count = 10,
+                          .created = {5}};
+  const auto good = EncodeDisk(disk);
+  const auto read = ParseDisk(good);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->archive_uuid, Uuid{1});
+  EXPECT_EQ(read->uuid, Uuid{2});
+  EXPECT_EQ(read->number, 3u);
+  EXPECT_EQ(read->first_slot, 70u);
+  EXPECT_EQ(read->slot_count, 10u);
+  EXPECT_TRUE(absl::IsDataLoss(ParseMeta(good).status()));
+  for (size_t at = 0; at < good.size(); ++at) {
+    auto bad = good;
+    bad[at] ^= std::byte{1};
+    ASSERT_FALSE(ParseDisk(bad).ok()) << "byte " << at;
+  }
+  DiskIdentity none = disk;
+  none.number = 0;
+  EXPECT_FALSE(ParseDisk(EncodeDisk(none)).ok());
+  none.number = 16;
+  EXPECT_FALSE(ParseDisk(EncodeDisk(none)).ok());
+  none = disk;
+  none.slot_count = kSegmentCountMax;
+  EXPECT_FALSE(ParseDisk(EncodeDisk(none)).ok());
+}
+
 TEST(MetaTest, EveryFlippedBitIsFound) {
   const auto good = EncodeMeta(Sample());
   for (size_t at = 0; at < good.size(); ++at) {
@@ -48,7 +113,7 @@ TEST(MetaTest, EveryTruncationIsFound) {
 }
 
 absl::Status AfterLie(void (*change)(ArchiveBlock&)) {
-  auto bytes = EncodeMeta(Sample());
+  auto bytes = EncodeMeta(SampleOfDisks());
   ArchiveBlock block;
   std::memcpy(&block, bytes.data(), sizeof(block));
   change(block);
@@ -69,6 +134,15 @@ TEST(MetaTest, LiesAreRefused) {
       [](ArchiveBlock& b) { b.segment_count = 0; },
       [](ArchiveBlock& b) { b.segment_count = 0xFFFFFFFF; },
       [](ArchiveBlock& b) { b.epoch = 0xFFFFFFFF; },
+      [](ArchiveBlock& b) { b.disks[0].state = 4; },
+      [](ArchiveBlock& b) { b.disks[2].state = 4; },
+      [](ArchiveBlock& b) { b.disks[2].slot_count = 0; },
+      [](ArchiveBlock& b) { b.disks[2].slot_count = kSegmentCountMax; },
+      [](ArchiveBlock& b) { b.disks[2].slot_count = 0xFFFFFFFF; },
+      [](ArchiveBlock& b) { b.disks[2].first_slot = 63; },
+      [](ArchiveBlock& b) { b.disks[15] = b.disks[2]; },
+      [](ArchiveBlock& b) { b.disks[2].directory = {}; },
+      [](ArchiveBlock& b) { b.disks[2].directory.fill('x'); },
   };
   EXPECT_TRUE(AfterLie([](ArchiveBlock&) {}).ok());
   for (size_t i = 0; i < lies.size(); ++i) {

@@ -28,7 +28,7 @@ constexpr std::chrono::seconds kRetryCatalog{1};
 // The archive's own.
 class ArchiveFiles final : public SlotFiles {
  public:
-  explicit ArchiveFiles(const Archive& archive) : archive_(&archive) {}
+  explicit ArchiveFiles(Archive& archive) : archive_(&archive) {}
 
   int Descriptor(uint32_t slot) override { return archive_->segment_fd(slot); }
   absl::Status WriteHeader(uint32_t slot, const SegmentHeader& header) override {
@@ -40,13 +40,15 @@ class ArchiveFiles final : public SlotFiles {
     if (fdatasync(Descriptor(slot)) == 0) return absl::OkStatus();
     return FileError("fdatasync", Path(slot), errno);
   }
-
- private:
-  std::string Path(uint32_t slot) const {
-    return Archive::SegmentPath(archive_->directory(), slot);
+  void TakeOut(uint32_t disk, const std::string& why) override {
+    // That ARCHIVE cannot be written does not change what the disk is.
+    archive_->TakeOut(disk, why).IgnoreError();
   }
 
-  const Archive* archive_;
+ private:
+  std::string Path(uint32_t slot) const { return archive_->SegmentPath(slot); }
+
+  Archive* archive_;
 };
 
 }  // namespace
@@ -66,6 +68,7 @@ class ArchiveKeeper::Impl {
   SegmentStore& store() { return *store_; }  // the thread's
   void RequestSegment(const TrackIdentity& track, Ready ready);
   void ReturnSegment(SegmentId segment);
+  void ReportRefusal(SegmentId segment, const absl::Status& why);
   void Publish(SegmentUpdate update);
   // Runs `work` on the thread, after what was published before; waits for it.
   absl::Status Call(std::function<absl::Status()> work);
@@ -85,12 +88,14 @@ class ArchiveKeeper::Impl {
   };
   struct Mail {
     UpdateQueue updates;
+    std::vector<std::pair<SegmentId, absl::Status>> refusals;
     std::vector<SegmentId> returns;
     std::vector<Task*> tasks;
     std::vector<Request> requests;
 
     bool empty() const {
-      return updates.empty() && returns.empty() && tasks.empty() && requests.empty();
+      return refusals.empty() && updates.empty() && returns.empty() && tasks.empty() &&
+             requests.empty();
     }
   };
 
@@ -154,6 +159,14 @@ void ArchiveKeeper::Impl::ReturnSegment(SegmentId segment) {
   work_.notify_one();
 }
 
+void ArchiveKeeper::Impl::ReportRefusal(SegmentId segment, const absl::Status& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    mail_.refusals.emplace_back(segment, why);
+  }
+  work_.notify_one();
+}
+
 void ArchiveKeeper::Impl::Publish(SegmentUpdate update) {
   {
     const std::lock_guard lock(mutex_);
@@ -205,6 +218,7 @@ void ArchiveKeeper::Impl::Run() {
       std::swap(mail, mail_);
       if (stop_ && mail.empty()) break;
     }
+    for (const auto& [segment, why] : mail.refusals) store_->Refuse(segment, why);
     store_->Publish(mail.updates.Take());
     for (const SegmentId segment : mail.returns) store_->Return(segment);
     Announce();
@@ -293,6 +307,9 @@ void ArchiveKeeper::RequestSegment(const TrackIdentity& track, Ready ready) {
   impl_->RequestSegment(track, std::move(ready));
 }
 void ArchiveKeeper::ReturnSegment(SegmentId segment) { impl_->ReturnSegment(segment); }
+void ArchiveKeeper::ReportRefusal(SegmentId segment, const absl::Status& why) {
+  impl_->ReportRefusal(segment, why);
+}
 void ArchiveKeeper::Publish(SegmentUpdate update) { impl_->Publish(std::move(update)); }
 
 absl::Status ArchiveKeeper::PutRecording(const RecordingRow& row) {

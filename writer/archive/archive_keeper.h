@@ -29,6 +29,7 @@ class ArchiveKeeper final : public SegmentKeeper {
 
   void RequestSegment(const TrackIdentity& track, Ready ready) override;
   void ReturnSegment(SegmentId segment) override;
+  void ReportRefusal(SegmentId segment, const absl::Status& why) override;
   void Publish(SegmentUpdate update) override;
 
   // Wait for the keeper's thread. Recordings that are being written hold on to their segments.

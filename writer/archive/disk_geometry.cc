@@ -93,4 +93,16 @@ absl::StatusOr<DiskGeometry> DiskGeometry::Probe(int fd) {
   return geometry;
 }
 
+DiskGeometry Strictest(const DiskGeometry& a, const DiskGeometry& b) {
+  DiskGeometry both;
+  both.direct = a.direct && b.direct;
+  both.memory_align = std::max(a.memory_align, b.memory_align);
+  both.offset_align = std::max(a.offset_align, b.offset_align);
+  both.virt_boundary = std::max(a.virt_boundary, b.virt_boundary);
+  both.write_bytes_max = std::min(a.write_bytes_max, b.write_bytes_max);
+  both.ranges_max = std::min(a.ranges_max, b.ranges_max);
+  both.device = a.device == b.device ? a.device : absl::StrCat(a.device, ", ", b.device);
+  return both;
+}
+
 }  // namespace sluice

@@ -30,6 +30,9 @@ struct DiskGeometry {
   static bool ReadQueue(const std::string& sys, uint64_t device_number, DiskGeometry* geometry);
 };
 
+// What both accept.
+DiskGeometry Strictest(const DiskGeometry& a, const DiskGeometry& b);
+
 }  // namespace sluice
 
 #endif  // WRITER_ARCHIVE_DISK_GEOMETRY_H_

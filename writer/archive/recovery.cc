@@ -118,7 +118,8 @@ class Recovery {
   absl::Status LearnRecording(const SegmentHeader& header);
   absl::Status EndLearnedRecordings();
   void Damage(uint32_t slot, absl::string_view what);
-  std::string Path(uint32_t slot) const { return Archive::SegmentPath(archive_.directory(), slot); }
+  std::string Path(uint32_t slot) const { return archive_.SegmentPath(slot); }
+  void NoteDisksNotIndexed();
 
   Archive& archive_;
   Catalog& catalog_;
@@ -172,6 +173,11 @@ absl::Status Recovery::ForgetRow(const Row& row, RemovalReason why) {
 }
 
 absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
+  if (!archive_.HasDiskOf(slot)) {
+    report_.slots_kept_out.push_back(slot);
+    if (row) ++report_.segments_unavailable;
+    return absl::OkStatus();
+  }
   if (slot >= archive_.meta().segment_count || archive_.segment_fd(slot) < 0) {
     report_.slots_kept_out.push_back(slot);
     return ForgetRow(row, RemovalReason::kMissing);
@@ -458,12 +464,25 @@ absl::Status Recovery::EndLearnedRecordings() {
   return absl::OkStatus();
 }
 
+// A rebuilt catalog has lost what it knew of them.
+void Recovery::NoteDisksNotIndexed() {
+  for (const DiskStatus& disk : archive_.disks()) {
+    if (disk.in_use()) continue;
+    report_.notes.push_back(absl::StrCat("disk ", disk.number, " (", disk.directory,
+                                         ") is not in use: what its ", disk.slot_count,
+                                         " segments hold is not in the catalog until it is"));
+  }
+}
+
 absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
   report_.catalog_rebuilt = rebuild;
   if (const std::string note = catalog_.migration_note(); !note.empty()) {
     report_.notes.push_back(note);
   }
-  if (rebuild) SLUICE_RETURN_IF_ERROR(catalog_.Clear());
+  if (rebuild) {
+    SLUICE_RETURN_IF_ERROR(catalog_.Clear());
+    NoteDisksNotIndexed();
+  }
   SLUICE_RETURN_IF_ERROR(ReadCatalog());
   for (uint32_t slot = 0; slot < archive_.meta().segment_count; ++slot) {
     const auto row = rows_.find(slot);
@@ -481,7 +500,7 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
                           catalog_.CloseInterrupted({absl::GetCurrentTimeNanos()}));
   if (!deleted_.empty() && report_.slots_kept_out.empty()) {
     // The headers that were erased before the crash, too, must be on stable storage first.
-    if (syncfs(archive_.segment_fd(0)) == 0) SLUICE_RETURN_IF_ERROR(catalog_.ForgetDeletions());
+    if (archive_.SyncDisks().ok()) SLUICE_RETURN_IF_ERROR(catalog_.ForgetDeletions());
   }
   if (rebuild || ids_lost_) {
     report_.last_segment_id = SegmentId{Number(report_.last_segment_id) + kIdsLost};

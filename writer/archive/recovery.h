@@ -14,11 +14,12 @@
 namespace sluice {
 
 struct RecoveryReport {
-  uint32_t segments_sealed = 0;     // had been open: scanned, and sealed where they hold
-  uint32_t segments_indexed = 0;    // sealed, but unknown to the catalog
-  uint32_t segments_forgotten = 0;  // known to the catalog, but not there any more
-  uint32_t segments_damaged = 0;    // unreadable header or footer
-  ByteCount payload_recovered;      // in the segments that were sealed here
+  uint32_t segments_sealed = 0;       // had been open: scanned, and sealed where they hold
+  uint32_t segments_indexed = 0;      // sealed, but unknown to the catalog
+  uint32_t segments_forgotten = 0;    // known to the catalog, but not there any more
+  uint32_t segments_damaged = 0;      // unreadable header or footer
+  uint32_t segments_unavailable = 0;  // known to the catalog, on a disk that is not in use
+  ByteCount payload_recovered;        // in the segments that were sealed here
   uint32_t streams_interrupted = 0;
   bool catalog_rebuilt = false;    // it was missing or damaged
   std::vector<std::string> notes;  // one sentence for each thing out of the ordinary
@@ -34,6 +35,9 @@ struct RecoveryReport {
 //
 // The catalog changes in one transaction, at the end: whoever reads meanwhile, or after a crash in
 // the midst of it, sees what it said before.
+//
+// What the catalog says of disks that are not in use stays, for when they come back; after a
+// rebuild it says nothing of them.
 //
 // FAILED_PRECONDITION: a segment is of a newer format. Otherwise damage is noted and left behind;
 // an error is one of the catalog's.

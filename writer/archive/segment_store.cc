@@ -22,6 +22,10 @@ absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(SegmentStoreOpt
   }
   for (const uint32_t slot : known.kept_out) store->slots_.at(slot).state = SlotState::kKeptOut;
   store->last_id_ = known.last_segment_id;
+  for (uint32_t slot = 0; slot < known.meta.segment_count; ++slot) {
+    store->disk_of_slot_.push_back(known.meta.DiskOf(slot));
+  }
+  store->disk_out_.resize(std::max<size_t>(known.meta.disks.size(), 1));
   return store;
 }
 
@@ -87,11 +91,40 @@ void SegmentStore::Return(SegmentId segment) {
   *slot = Slot();
 }
 
-std::optional<uint32_t> SegmentStore::ChooseSlot() const {
+// On the disk that is the least full, so that a ring goes round over all of them and their
+// bandwidths add up. Equally full ones are taken in turn, beginning with the lane's.
+std::optional<uint32_t> SegmentStore::ChooseFreeSlot(LaneId lane) const {
+  struct Use {
+    uint64_t usable = 0;
+    uint64_t used = 0;
+    std::optional<uint32_t> free;
+  };
+  std::vector<Use> disks(disk_out_.size());
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    Use& disk = disks[disk_of_slot_[i]];
+    if (slots_[i].state == SlotState::kKeptOut) continue;
+    ++disk.usable;
+    if (slots_[i].state != SlotState::kFree) {
+      ++disk.used;
+    } else if (!disk.free) {
+      disk.free = i;
+    }
+  }
+  const Use* best = nullptr;
+  for (size_t i = 0; i < disks.size(); ++i) {
+    const size_t number = (static_cast<size_t>(lane) + i) % disks.size();
+    const Use& disk = disks[number];
+    if (!disk.free || disk_out_[number]) continue;
+    if (best == nullptr || disk.used * best->usable < best->used * disk.usable) best = &disk;
+  }
+  return best == nullptr ? std::nullopt : best->free;
+}
+
+std::optional<uint32_t> SegmentStore::ChooseSlot(LaneId lane) const {
+  if (const std::optional<uint32_t> free = ChooseFreeSlot(lane)) return free;
   std::optional<uint32_t> oldest;
   for (uint32_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].state == SlotState::kFree) return i;
-    if (slots_[i].state != SlotState::kSealed) continue;
+    if (slots_[i].state != SlotState::kSealed || disk_out_[disk_of_slot_[i]]) continue;
     if (!oldest || slots_[i].row.id < slots_[*oldest].row.id) oldest = i;
   }
   return oldest;
@@ -99,10 +132,11 @@ std::optional<uint32_t> SegmentStore::ChooseSlot() const {
 
 absl::StatusOr<SegmentLoan> SegmentStore::Lend(const TrackIdentity& track) {
   absl::Status refused;
-  while (const std::optional<uint32_t> slot = ChooseSlot()) {
+  while (const std::optional<uint32_t> slot = ChooseSlot(track.lane)) {
     absl::StatusOr<SegmentLoan> loan = Lend(*slot, track);
     if (loan.ok()) return loan;
     refused = loan.status();
+    TakeOut(disk_of_slot_[*slot], refused);
   }
   if (!refused.ok()) {
     return absl::UnavailableError(absl::StrCat("no segment of archive ", options_.directory,
@@ -133,6 +167,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   SLUICE_CHECK(track.recording.size() <= kRecordingNameBytesMax);
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
+  if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row);
   slot = {SlotState::kOpen, SegmentRow(), false, last_of_track};
   slot.row.id = SegmentId{++last_id_};
   slot.row.slot = index;
@@ -161,7 +196,47 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
     return status;
   }
   last_of_track = last_id_;
-  return SegmentLoan{SegmentId{last_id_}, files_->Descriptor(index), options_.meta.segment};
+  const uint32_t disk = disk_of_slot_[index];
+  return SegmentLoan{SegmentId{last_id_}, files_->Descriptor(index), options_.meta.segment, disk,
+                     !IsLast(disk)};
+}
+
+// ---- disks that fail
+
+bool SegmentStore::IsLast(uint32_t disk) const {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    const uint32_t other = disk_of_slot_[i];
+    if (other == disk || disk_out_[other]) continue;
+    if (slots_[i].state != SlotState::kKeptOut) return false;
+  }
+  return true;
+}
+
+void SegmentStore::TakeOut(uint32_t disk, const absl::Status& why) {
+  if (disk_out_[disk] || IsLast(disk)) return;
+  disk_out_[disk] = true;
+  files_->TakeOut(disk, std::string(why.message()));
+}
+
+void SegmentStore::Refuse(SegmentId segment, const absl::Status& why) {
+  const Slot* const slot = Find(segment);
+  if (slot != nullptr) TakeOut(disk_of_slot_[slot->row.slot], why);
+}
+
+// Data goes in the order of its age. Where it lies on a disk that is not in use it would be left
+// behind, and its streams would have a hole.
+void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused) {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    const bool out = slot.state == SlotState::kKeptOut || disk_out_[disk_of_slot_[i]];
+    const bool older = slot.row.id != SegmentId{} && slot.row.id < reused.id;
+    if (!out || !older || slot.state == SlotState::kFree || slot.state == SlotState::kOpen ||
+        slot.row.recording_uid != reused.recording_uid || slot.row.lane != reused.lane) {
+      continue;
+    }
+    OnCatalog(catalog_->ForgetSegment(slot.row.id, Cause(RemovalReason::kReused)));
+    slot = {SlotState::kKeptOut, SegmentRow(), false, 0};
+  }
 }
 
 // ---- recordings

@@ -31,6 +31,8 @@ class SlotFiles {
   virtual int Descriptor(uint32_t slot) = 0;
   virtual absl::Status WriteHeader(uint32_t slot, const SegmentHeader& header) = 0;
   virtual absl::Status Sync(uint32_t slot) = 0;
+  // A disk has failed, and nothing is written to it any more.
+  virtual void TakeOut(uint32_t /*disk*/, const std::string& /*why*/) {}
 };
 
 struct SegmentStoreOptions {
@@ -52,11 +54,15 @@ class SegmentStore {
   static absl::StatusOr<std::unique_ptr<SegmentStore>> Open(SegmentStoreOptions options,
                                                             SlotFiles& files, Catalog& catalog);
 
-  // An empty segment: a free slot, else that of the oldest sealed segment. UNAVAILABLE: the disk
-  // refuses every slot. RESOURCE_EXHAUSTED: all are being written.
+  // An empty segment: a free slot, on the disk that is the least full, else that of the oldest
+  // sealed segment. UNAVAILABLE: every slot is refused. RESOURCE_EXHAUSTED: all are being written.
   absl::StatusOr<SegmentLoan> Lend(const TrackIdentity& track);
   // A loan into which nothing was written.
   void Return(SegmentId segment);
+
+  // The segment's disk has refused a write or a sync. It is taken out of use, unless it is the last
+  // one. What it holds stays readable.
+  void Refuse(SegmentId segment, const absl::Status& why);
 
   // Takes the updates over, and tells the catalog of these and of what it refused before.
   void Publish(std::vector<SegmentUpdate> updates);
@@ -88,7 +94,11 @@ class SegmentStore {
   SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog)
       : options_(std::move(options)), files_(&files), catalog_(&catalog) {}
 
-  std::optional<uint32_t> ChooseSlot() const;
+  std::optional<uint32_t> ChooseSlot(LaneId lane) const;
+  std::optional<uint32_t> ChooseFreeSlot(LaneId lane) const;
+  bool IsLast(uint32_t disk) const;
+  void TakeOut(uint32_t disk, const absl::Status& why);
+  void ForgetOlderOnDisksOut(const SegmentRow& reused);
   absl::StatusOr<SegmentLoan> Lend(uint32_t slot, const TrackIdentity& track);
   SegmentHeader HeaderOf(const Slot& slot) const;
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
@@ -100,6 +110,8 @@ class SegmentStore {
   SlotFiles* files_;
   Catalog* catalog_;
   std::vector<Slot> slots_;
+  std::vector<uint32_t> disk_of_slot_;
+  std::vector<bool> disk_out_;  // by number: it has failed
   uint64_t last_id_ = 0;
   std::map<std::pair<uint64_t, LaneId>, uint64_t> last_of_track_;  // in this epoch
   UpdateQueue pending_;                                            // not in the catalog yet

@@ -16,8 +16,8 @@ std::string FreshDirectory();
 
 class TestArchive {
  public:
-  // `slots` segments of 1 MiB.
-  explicit TestArchive(uint32_t slots = 8);
+  // `slots` segments of 1 MiB on each of `disks` disks.
+  explicit TestArchive(uint32_t slots = 8, uint32_t disks = 1);
 
   // Closes and opens it again, as the next start would.
   void Reopen();
@@ -26,7 +26,14 @@ class TestArchive {
   Archive& operator*() { return *archive_; }
   Archive* operator->() { return archive_.get(); }
   const std::string& directory() const { return directory_; }
-  std::string SegmentPath(uint32_t slot) const { return Archive::SegmentPath(directory_, slot); }
+  std::string SegmentPath(uint32_t slot) const {
+    return Archive::SegmentPath(directory_, meta_, slot);
+  }
+  // Of a further disk, whose slots begin at `slots` times its number.
+  std::string DiskDirectory(uint32_t disk) const;
+  // As if the disk were not mounted, and were again.
+  void Unmount(uint32_t disk);
+  void Mount(uint32_t disk);
   std::string CatalogPath() const { return Archive::CatalogPath(directory_); }
 
   // The options of a segment in this archive.

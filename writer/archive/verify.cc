@@ -126,12 +126,14 @@ class Verifier {
   void CheckStreams();
   void CheckTracks();
   void Advance(ByteCount bytes);
-  std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, slot); }
+  std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, meta_, slot); }
+  void LookAtDisks();
 
   const std::string directory_;
   const VerifyProgress& progress_;
   ArchiveMeta meta_;
-  bool held_ = false;  // somebody records into it
+  std::map<uint32_t, std::string> missing_;  // disks that are not there, and why
+  bool held_ = false;                        // somebody records into it
   std::unique_ptr<Catalog> catalog_;
   std::vector<SegmentRow> rows_;
   std::map<uint64_t, Coverage> streams_;
@@ -198,8 +200,27 @@ bool Verifier::WasSkipped(uint64_t after, uint64_t before) const {
   return next != skipped_.end() && *next < before;
 }
 
+void Verifier::LookAtDisks() {
+  for (uint32_t number = 1; number < meta_.disks.size(); ++number) {
+    if (!meta_.disks[number].exists()) continue;
+    const absl::Status present = CheckPresent(meta_, number);
+    if (!present.ok()) missing_.emplace(number, present.message());
+  }
+  std::map<uint32_t, uint32_t> segments;
+  for (const SegmentRow& row : rows_) ++segments[meta_.DiskOf(row.slot)];
+  for (const auto& [number, why] : missing_) {
+    report_.notes.push_back(
+        absl::StrCat("not verified: ", segments[number], " segments, because ", why));
+  }
+}
+
 void Verifier::CheckSegment(const SegmentRow& row) {
   const ByteCount bytes = row.durable - FileOffset{0};
+  if (missing_.contains(meta_.DiskOf(row.slot))) {
+    ++report_.segments_unavailable;
+    skipped_.insert(Number(row.id));
+    return Advance(bytes);
+  }
   const absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(row.slot));
   if (!reader.ok() || (*reader)->id() != row.id) {
     Advance(bytes);
@@ -430,7 +451,7 @@ void Verifier::CheckUnknownSegments() {
   std::set<uint32_t> known;
   for (const SegmentRow& row : rows_) known.insert(row.slot);
   for (uint32_t slot = 0; slot < meta_.segment_count; ++slot) {
-    if (known.contains(slot)) continue;
+    if (known.contains(slot) || missing_.contains(meta_.DiskOf(slot))) continue;
     const absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(slot));
     if (absl::IsNotFound(reader.status()) && access(Path(slot).c_str(), F_OK) == 0) {
       continue;  // empty
@@ -494,6 +515,7 @@ absl::StatusOr<VerifyReport> Verifier::Run() {
   SLUICE_ASSIGN_OR_RETURN(meta_, Archive::ReadMeta(directory_));
   held_ = Archive::Holder(directory_).ok();
   SLUICE_RETURN_IF_ERROR(OpenCatalog());
+  LookAtDisks();
   CheckKnownSegments();
   CheckUnknownSegments();
   CheckStreams();

@@ -21,6 +21,8 @@ struct VerifyReport {
   ByteCount payload;
   // Reused, or deleted, while they were read.
   uint32_t segments_skipped = 0;
+  // On disks that are not there; each disk has its note.
+  uint32_t segments_unavailable = 0;
   // How much does not hold. Each is one sentence in `findings`, of which the first
   // kVerifyFindingsMax are kept.
   uint64_t damaged = 0;

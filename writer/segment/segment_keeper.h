@@ -28,6 +28,8 @@ struct SegmentLoan {
   SegmentId id{};
   int fd = -1;     // O_DIRECT where the file system has it; owned by the keeper
   ByteCount size;  // of the file: header, extents and footer
+  uint32_t disk = 0;
+  bool replaceable = false;  // another disk is in use, which can do without this one
 };
 
 // What a stream has durable in one segment, in one StreamUpdate per stream and publication.
@@ -59,7 +61,7 @@ struct SegmentUpdate {
   std::vector<StreamUpdate> streams;  // only those that changed
 };
 
-// Declared by the tracks, implemented by the archive (writer/archive/archive_keeper.h). Both
+// Declared by the tracks, implemented by the archive (writer/archive/archive_keeper.h). All
 // calls may come from any lane's thread, return at once and cannot fail.
 class SegmentKeeper {
  public:
@@ -73,6 +75,10 @@ class SegmentKeeper {
 
   // Gives back a loan into which nothing was written.
   virtual void ReturnSegment(SegmentId segment) = 0;
+
+  // A write or a sync of the segment was refused: its disk is taken out of use, unless it is the
+  // last one, before the caller's next request is answered.
+  virtual void ReportRefusal(SegmentId /*segment*/, const absl::Status& /*why*/) {}
 
   // Told in the order in which things became durable; never names a byte that is not.
   virtual void Publish(SegmentUpdate update) = 0;
