@@ -103,6 +103,10 @@ _REPOSITORIES = {
         hint = "Debian packages, of forky or later: liburing-dev linux-libc-dev.",
         libraries = {"//:liburing": "liburing >= 2.15"},
     ),
+    "openssl": dict(
+        hint = "Debian package: libssl-dev.",
+        libraries = {"//:crypto": "libcrypto"},
+    ),
     "sqlite3": dict(
         hint = "Debian package: libsqlite3-dev.",
         libraries = {"//:sqlite3": "sqlite3"},

@@ -74,7 +74,7 @@ class ArchiveKeeperTest : public testing::Test {
     segment.Add(
         {{StreamId{stream}, 0, kBytes}},
         {TestSegment::Open(StreamId{stream}), TestSegment::Close(StreamId{stream}, kBytes.size())});
-    if (seal) segment.Seal();
+    if (seal) segment.Seal(0, loan->origin.previous);
     EXPECT_TRUE(
         WriteFully(loan->fd, "segment", {kBlockBytes}, segment.image().subspan(kBlockBytes)).ok());
     keeper_->Publish(segment.Update(seal));
@@ -117,6 +117,58 @@ TEST_F(ArchiveKeeperTest, LendsSegmentsWithADurableHeader) {
   const auto second = Request();
   const auto next = SegmentReader::Open(archive_.SegmentPath(SlotOf(second->fd)));
   EXPECT_EQ((*next)->header().previous_segment_id, 1u);
+}
+
+// The chain goes on over restarts, and behind segments that have left the archive.
+TEST_F(ArchiveKeeperTest, ALoanSaysWhatCameBefore) {
+  Start();
+  const auto origin = [&] {
+    const SegmentLoan loan = *Request();
+    keeper_->ReturnSegment(loan.id);
+    return loan.origin;
+  };
+  EXPECT_EQ(origin().previous, SegmentLink{});
+  const SegmentId first = Record(11);
+  Record(12, true, "other", 8);
+  keeper_->Flush();
+  ASSERT_EQ(Reader()->Segments()->at(0).id, first);
+  const SegmentLink link = {first, Reader()->Segments()->at(0).footer_sha256};
+  EXPECT_NE(link.footer, Sha256{});
+  EXPECT_EQ(origin().previous, link);
+  EXPECT_EQ(origin().recording_uid, 7u);
+  EXPECT_EQ(origin().archive_uuid, archive_->meta().uuid);
+  EXPECT_EQ(origin().epoch, 1u);
+  Restart();
+  EXPECT_EQ(origin().previous, link);
+  for (uint64_t stream = 21; stream < 29; ++stream) Record(stream, true, "other", 8);
+  keeper_->Flush();
+  EXPECT_EQ(Reader()->Recording("test")->stream_count, 0u);
+  Restart();
+  EXPECT_EQ(origin().previous, link);
+  EXPECT_EQ(origin().epoch, 3u);
+}
+
+TEST_F(ArchiveKeeperTest, WhatWasReusedIsRemembered) {
+  Start();
+  for (uint64_t stream = 1; stream <= 9; ++stream) Record(stream);
+  keeper_->Flush();
+  ASSERT_THAT(*Reader()->Removals(), SizeIs(1));
+  const RemovalRow row = Reader()->Removals()->front();
+  EXPECT_EQ(row.reason, RemovalReason::kReused);
+  EXPECT_EQ(row.first, SegmentId{1});
+  EXPECT_EQ(row.last, SegmentId{3});
+  EXPECT_EQ(row.payload.value, 3 * kBytes.size());
+  // The headers say it again, for a catalog that is made anew.
+  keeper_.reset();
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(archive_.CatalogPath() + suffix);
+  }
+  Restart();
+  ASSERT_THAT(*Reader()->Removals(), SizeIs(1));
+  EXPECT_EQ(Reader()->Removals()->front().first, SegmentId{1});
+  EXPECT_EQ(Reader()->Removals()->front().last, SegmentId{3});
+  EXPECT_EQ(Reader()->Removals()->front().payload.value, 3 * kBytes.size());
+  EXPECT_EQ(Reader()->Removals()->front().footer_sha256, row.footer_sha256);
 }
 
 TEST_F(ArchiveKeeperTest, WhatWasPublishedCanBeRead) {

@@ -14,8 +14,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/replaced_segment.h"
+#include "writer/archive/track_links.h"
 #include "writer/segment/file_io.h"
 #include "writer/segment/footer_builder.h"
+#include "writer/segment/footer_hash.h"
 #include "writer/segment/segment_codec.h"
 #include "writer/segment/segment_reader.h"
 
@@ -63,6 +66,7 @@ SegmentUpdate UpdateOf(const SegmentHeader& header) {
 SegmentUpdate UpdateOf(const SegmentHeader& header, const SegmentFooter& footer) {
   SegmentUpdate update = UpdateOf(header);
   update.sealed = true;
+  update.previous = OriginOf(footer.trailer).previous;
   update.durable = {footer.trailer.data_end};
   update.first_time = {footer.trailer.first_time_ns};
   update.last_time = {footer.trailer.last_time_ns};
@@ -110,11 +114,13 @@ class Recovery {
   absl::Status RecoverSegment(const SegmentHeader& header, const Row& row);
   absl::Status ForgetRow(const Row& row, RemovalReason why);
   absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
-  absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer);
+  absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer, const Sha256& hash);
   absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
   bool Continues(const ExtentIndex& extent);
   absl::StatusOr<FooterBuilder> Scan(const SegmentHeader& header, FileOffset mark);
-  absl::Status WriteFooter(const SegmentHeader& header, const FooterBuilder& footer);
+  absl::StatusOr<Sha256> WriteFooter(const SegmentHeader& header, const FooterBuilder& footer,
+                                     const SegmentLink& previous);
+  absl::Status RememberRemovals();
   absl::Status LearnRecording(const SegmentHeader& header);
   absl::Status EndLearnedRecordings();
   void Damage(uint32_t slot, absl::string_view what);
@@ -142,6 +148,13 @@ class Recovery {
   };
   std::map<uint64_t, Open> open_;
   std::map<uint64_t, uint64_t> stream_ends_;  // in what has been scanned
+  TrackLinks links_;                          // what is sealed, or was once
+  // What headers that the catalog did not know say of the segments before them, by id.
+  std::map<uint64_t, ReplacedSegment> replaced_;
+  // Open segments in which nothing held, and the segments that footers name as their predecessors:
+  // what is both was lost in the crash.
+  std::map<uint64_t, SegmentHeader> empty_;
+  std::set<uint64_t> named_;
 };
 
 void Recovery::Damage(uint32_t slot, absl::string_view what) {
@@ -157,6 +170,7 @@ absl::Status Recovery::ReadCatalog() {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, catalog_.Recordings());
   for (const RecordingRow& row : recordings) recordings_.emplace(row.uid, row.id);
   SLUICE_ASSIGN_OR_RETURN(report_.last_segment_id, catalog_.LastSegmentId());
+  SLUICE_ASSIGN_OR_RETURN(links_, TrackLinks::Read(catalog_));
   return absl::OkStatus();
 }
 
@@ -211,9 +225,13 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
     return ForgetRow(row, RemovalReason::kMissing);
   }
   report_.last_segment_id = std::max(report_.last_segment_id, SegmentId{header->segment_id});
+  const bool known = row && Number(row->id) == header->segment_id;
+  if (!known && header->replaced.segment_id != 0) {
+    replaced_[header->replaced.segment_id] = header->replaced;
+  }
   if (IsEmptySlot(*header)) return ForgetRow(row, RemovalReason::kRecordingDeleted);
   if (deleted_.contains(header->recording_uid)) return EraseDeleted(slot, *header, row);
-  if (row && Number(row->id) != header->segment_id) {
+  if (row && !known) {
     // A newer one: the catalog lost its last moments, in which the slot was reused.
     SLUICE_RETURN_IF_ERROR(ForgetRow(row, header->segment_id > Number(row->id)
                                               ? RemovalReason::kReused
@@ -258,8 +276,9 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
   if (footer_status.ok()) {
     absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(slot));
     if (!reader.ok()) return reader.status();
-    const absl::StatusOr<SegmentFooter> footer = (*reader)->ReadFooter();
-    if (footer.ok()) return Index(header, *footer);
+    Sha256 hash;
+    const absl::StatusOr<SegmentFooter> footer = (*reader)->ReadFooter(&hash);
+    if (footer.ok()) return Index(header, *footer, hash);
     footer_status = footer.status();
   }
   // A torn footer is what a crash leaves; a footer that was durable is not torn by one.
@@ -271,7 +290,8 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
   return absl::OkStatus();
 }
 
-absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer) {
+absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer,
+                             const Sha256& hash) {
   // Who sealed it may have died before the sync.
   if (fdatasync(archive_.segment_fd(header.slot)) != 0) {
     Damage(header.slot, FileError("fdatasync", Path(header.slot), errno).message());
@@ -280,8 +300,11 @@ absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& f
   SLUICE_RETURN_IF_ERROR(LearnRecording(header));
   if ((footer.trailer.flags & kSealedByRecovery) != 0) broken_off_.insert(header.recording_uid);
   SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
-  const SegmentUpdate update = UpdateOf(header, footer);
+  SegmentUpdate update = UpdateOf(header, footer);
+  update.footer_sha256 = hash;
   SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
+  links_.Add(header.recording_uid, LaneId{header.lane}, {update.segment, hash});
+  named_.insert(Number(update.previous.id));
   ++report_.segments_indexed;
   return absl::OkStatus();
 }
@@ -370,13 +393,17 @@ absl::StatusOr<FooterBuilder> Recovery::Scan(const SegmentHeader& header, FileOf
   return footer;
 }
 
-absl::Status Recovery::WriteFooter(const SegmentHeader& header, const FooterBuilder& footer) {
-  const AlignedBuffer bytes =
-      footer.Build(SegmentId{header.segment_id}, {header.segment_bytes}, kSealedByRecovery);
+// Returns the footer's hash.
+absl::StatusOr<Sha256> Recovery::WriteFooter(const SegmentHeader& header,
+                                             const FooterBuilder& footer,
+                                             const SegmentLink& previous) {
+  const AlignedBuffer bytes = footer.Build(SegmentId{header.segment_id}, {header.segment_bytes},
+                                           kSealedByRecovery, OriginOf(header, previous));
   const int fd = archive_.segment_fd(header.slot);
   SLUICE_RETURN_IF_ERROR(
       WriteFully(fd, Path(header.slot), {header.segment_bytes - bytes.size()}, bytes.span()));
-  return fdatasync(fd) == 0 ? absl::OkStatus() : FileError("fdatasync", Path(header.slot), errno);
+  if (fdatasync(fd) != 0) return FileError("fdatasync", Path(header.slot), errno);
+  return FooterSha256(bytes.span());
 }
 
 absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark) {
@@ -388,17 +415,26 @@ absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark)
     report_.slots_kept_out.push_back(header.slot);
     return catalog_.ForgetSegment(id);
   }
-  if (footer->empty()) return catalog_.ForgetSegment(id);  // nothing held: the slot is free
+  if (footer->empty()) {  // nothing held: the slot is free
+    empty_[header.segment_id] = header;
+    return catalog_.ForgetSegment(id);
+  }
   SLUICE_RETURN_IF_ERROR(LearnRecording(header));
   broken_off_.insert(header.recording_uid);
   // From here on what had not been known to be durable is.
-  const absl::Status sealed = WriteFooter(header, *footer);
+  const SegmentLink previous = links_.Before(header.recording_uid, LaneId{header.lane}, id);
+  const absl::StatusOr<Sha256> sealed = WriteFooter(header, *footer, previous);
   if (!sealed.ok()) {
-    Damage(header.slot, sealed.message());
+    Damage(header.slot, sealed.status().message());
     report_.slots_kept_out.push_back(header.slot);
   }
   SegmentUpdate update = UpdateOf(header, *footer);
   update.sealed = sealed.ok();
+  if (sealed.ok()) {
+    update.previous = previous;
+    update.footer_sha256 = *sealed;
+    links_.Add(header.recording_uid, LaneId{header.lane}, {id, *sealed});
+  }
   SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
   SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
   ++report_.segments_sealed;
@@ -474,6 +510,27 @@ void Recovery::NoteDisksNotIndexed() {
   }
 }
 
+// So that a chain that names segments which are gone can be understood.
+absl::Status Recovery::RememberRemovals() {
+  for (const auto& [id, replaced] : replaced_) {
+    SLUICE_RETURN_IF_ERROR(catalog_.RecordRemoval(RemovalOf(replaced)));
+  }
+  for (const auto& [id, header] : empty_) {
+    if (!named_.contains(id)) continue;
+    RemovalRow row;
+    row.recording_uid = header.recording_uid;
+    row.recording = RecordingName(header);
+    row.lane = LaneId{header.lane};
+    row.first = row.last = SegmentId{id};
+    row.segments = 1;
+    row.reason = RemovalReason::kLostInCrash;
+    row.begun = row.ended = {absl::GetCurrentTimeNanos()};
+    row.first_epoch = row.last_epoch = header.epoch;
+    SLUICE_RETURN_IF_ERROR(catalog_.RecordRemoval(row));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
   report_.catalog_rebuilt = rebuild;
   if (const std::string note = catalog_.migration_note(); !note.empty()) {
@@ -495,6 +552,7 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
     if (slot >= archive_.meta().segment_count)
       SLUICE_RETURN_IF_ERROR(ForgetRow(row, RemovalReason::kMissing));
   }
+  SLUICE_RETURN_IF_ERROR(RememberRemovals());
   SLUICE_RETURN_IF_ERROR(EndLearnedRecordings());
   SLUICE_ASSIGN_OR_RETURN(report_.streams_interrupted,
                           catalog_.CloseInterrupted({absl::GetCurrentTimeNanos()}));

@@ -145,7 +145,7 @@ TEST_F(RecoveryTest, AnOpenSegmentIsSealedAndItsStreamsInterrupted) {
   const auto reader = SegmentReader::Open(archive_.SegmentPath(2));
   const auto footer = (*reader)->ReadFooter();
   ASSERT_TRUE(footer.ok()) << footer.status();
-  EXPECT_EQ(footer->trailer.flags, kSealedByRecovery);
+  EXPECT_EQ(footer->trailer.flags, kSealedByRecovery | kChained);
   EXPECT_EQ(footer->extents.size(), 2u);
   // The segment says what it knows: that A was not closed here.
   EXPECT_EQ(footer->streams[0].reason, CloseReason::kNone);

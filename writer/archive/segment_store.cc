@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ingest/check.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/replaced_segment.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
@@ -26,6 +27,7 @@ absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(SegmentStoreOpt
     store->disk_of_slot_.push_back(known.meta.DiskOf(slot));
   }
   store->disk_out_.resize(std::max<size_t>(known.meta.disks.size(), 1));
+  SLUICE_ASSIGN_OR_RETURN(store->sealed_, TrackLinks::Read(catalog));
   return store;
 }
 
@@ -54,9 +56,27 @@ SegmentStore::Slot* SegmentStore::Find(SegmentId segment) {
 absl::Status SegmentStore::EnsureInCatalog(const SegmentUpdate& update) {
   Slot* const slot = Find(update.segment);
   if (slot == nullptr || slot->in_catalog) return absl::OkStatus();
-  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(slot->row, Cause(RemovalReason::kReused)));
+  SegmentRow begun = slot->row;
+  begun.sealed = false;  // what it holds, the update says
+  begun.durable = {kBlockBytes};
+  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(begun, Cause(RemovalReason::kReused)));
   slot->in_catalog = true;
   return absl::OkStatus();
+}
+
+// The row goes on saying what the catalog will say.
+void SegmentStore::OnPublished(Slot& slot, const SegmentUpdate& update) {
+  slot.row.durable = update.durable;
+  slot.row.first_time = update.first_time;
+  slot.row.last_time = update.last_time;
+  slot.row.payload = update.payload;
+  slot.row.ledger = update.ledger;
+  if (!update.sealed) return;
+  if (slot.state == SlotState::kOpen) slot.state = SlotState::kSealed;
+  slot.row.sealed = true;
+  slot.row.previous = update.previous.id;
+  slot.row.footer_sha256 = update.footer_sha256;
+  sealed_.Replace(slot.row.recording_uid, slot.row.lane, {update.segment, update.footer_sha256});
 }
 
 void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
@@ -67,10 +87,7 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
   std::erase_if(updates, [&](const SegmentUpdate& u) { return Find(u.segment) == nullptr; });
   absl::Status status;
   for (const SegmentUpdate& update : updates) {
-    if (update.sealed) {
-      Slot* const slot = Find(update.segment);
-      if (slot->state == SlotState::kOpen) slot->state = SlotState::kSealed;
-    }
+    OnPublished(*Find(update.segment), update);
     if (status.ok()) status = EnsureInCatalog(update);
   }
   if (status.ok()) status = catalog_->Publish(updates);
@@ -167,6 +184,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   SLUICE_CHECK(track.recording.size() <= kRecordingNameBytesMax);
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
+  const SegmentRow replaced = slot.state == SlotState::kSealed ? slot.row : SegmentRow();
   if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row);
   slot = {SlotState::kOpen, SegmentRow(), false, last_of_track};
   slot.row.id = SegmentId{++last_id_};
@@ -187,6 +205,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   header.recording_uid = track.recording_uid;
   std::memcpy(header.recording, track.recording.data(), track.recording.size());
   header.previous_segment_id = slot.previous;
+  header.replaced = Replaced(replaced, Cause(RemovalReason::kReused));
   SealSegmentHeader(header);
   absl::Status status = files_->WriteHeader(index, header);
   if (status.ok()) status = files_->Sync(index);
@@ -197,8 +216,10 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   }
   last_of_track = last_id_;
   const uint32_t disk = disk_of_slot_[index];
-  return SegmentLoan{SegmentId{last_id_}, files_->Descriptor(index), options_.meta.segment, disk,
-                     !IsLast(disk)};
+  return SegmentLoan{
+      SegmentId{last_id_},   files_->Descriptor(index),
+      options_.meta.segment, disk,
+      !IsLast(disk),         OriginOf(header, sealed_.Last(track.recording_uid, track.lane))};
 }
 
 // ---- disks that fail

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "ingest/units.h"
 #include "writer/archive/archive_codec.h"
+#include "writer/archive/track_links.h"
 #include "writer/archive/update_queue.h"
 #include "writer/catalog/catalog.h"
 #include "writer/segment/format.h"
@@ -104,6 +105,7 @@ class SegmentStore {
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
   RemovalCause Cause(RemovalReason reason) const;
   Slot* Find(SegmentId segment);
+  void OnPublished(Slot& slot, const SegmentUpdate& update);
   void OnCatalog(const absl::Status& status);
 
   const SegmentStoreOptions options_;
@@ -114,6 +116,7 @@ class SegmentStore {
   std::vector<bool> disk_out_;  // by number: it has failed
   uint64_t last_id_ = 0;
   std::map<std::pair<uint64_t, LaneId>, uint64_t> last_of_track_;  // in this epoch
+  TrackLinks sealed_;                                              // the last of each track
   UpdateQueue pending_;                                            // not in the catalog yet
   absl::Status health_;
   uint64_t changes_ = 0;

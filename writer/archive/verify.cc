@@ -394,8 +394,8 @@ void Verifier::CheckFooter(SegmentReader& reader, const SegmentFooter& footer,
   }
   AlignedBuffer stored(footer.trailer.footer_bytes);
   const absl::Status read = reader.Read({footer.trailer.footer_offset}, stored.span());
-  const AlignedBuffer expected =
-      rebuilt.Build(reader.id(), {reader.header().segment_bytes}, footer.trailer.flags);
+  const AlignedBuffer expected = rebuilt.Build(reader.id(), {reader.header().segment_bytes},
+                                               footer.trailer.flags, OriginOf(footer.trailer));
   if (!read.ok() || stored.span() != expected.span()) {
     result->findings.push_back(
         absl::StrCat(where, ": the footer does not say what the extents say"));

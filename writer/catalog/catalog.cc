@@ -464,7 +464,10 @@ class SqliteCatalog final : public Catalog {
     SLUICE_ASSIGN_OR_RETURN(
         SqliteQuery query,
         db_->Query("UPDATE segments SET sealed = MAX(sealed, ?2), durable = MAX(durable, ?3),"
-                   " first_ns = ?4, last_ns = ?5, payload = ?6, ledger = ?7 WHERE id = ?1"));
+                   " first_ns = ?4, last_ns = ?5, payload = ?6, ledger = ?7,"
+                   " previous_id = CASE WHEN ?2 = 1 THEN ?8 ELSE previous_id END,"
+                   " footer_sha256 = CASE WHEN ?2 = 1 THEN ?9 ELSE footer_sha256 END"
+                   " WHERE id = ?1"));
     SLUICE_RETURN_IF_ERROR(query.Bind(IdOf(update.segment))
                                .Bind(update.sealed ? 1 : 0)
                                .Bind(Signed(update.durable.value))
@@ -472,6 +475,8 @@ class SqliteCatalog final : public Catalog {
                                .Bind(update.last_time.value)
                                .Bind(Signed(update.payload.value))
                                .Bind(BytesOf(update.ledger))
+                               .Bind(IdOf(update.previous.id))
+                               .Bind(BytesOf(update.footer_sha256))
                                .Run());
     if (db_->changes() == 0) {
       return absl::FailedPreconditionError(absl::StrCat("publish segment ",

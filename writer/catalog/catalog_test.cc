@@ -543,6 +543,8 @@ TEST_F(CatalogTest, RemovalsOfATracksFrontAreOneRow) {
     row.previous = SegmentId{id - 1};
     ASSERT_TRUE(catalog_->BeginSegment(row, {reused.reason, "", {int64_t(1000 + id)}}).ok());
     SegmentUpdate update = Update(id, {}, /*sealed=*/true);
+    update.previous.id = SegmentId{id - 1};
+    update.footer_sha256 = {static_cast<uint8_t>(id)};
     update.ledger.written = 50 * id;
     Publish(update);
   }
@@ -557,6 +559,7 @@ TEST_F(CatalogTest, RemovalsOfATracksFrontAreOneRow) {
   EXPECT_EQ(row.total().written, 150);
   EXPECT_EQ(row.begun, UnixNanos{1003});
   EXPECT_EQ(row.ended, UnixNanos{1005});
+  EXPECT_EQ(row.footer_sha256[0], 3);
 
   // Another reason, another row.
   ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{4}, {RemovalReason::kRetention, "30d", {2}}).ok());

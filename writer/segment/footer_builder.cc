@@ -68,6 +68,7 @@ void FooterBuilder::Add(FileOffset at, const ExtentHeader& header,
   extent.sequence = header.sequence;
   extent.extent_bytes = header.extent_bytes;
   extent.header_bytes = header.header_bytes;
+  extent.header_crc32c = header.header_crc32c;
   extent.payload_bytes = header.payload_bytes;
   extent.first_time_ns = header.first_time_ns;
   extent.last_time_ns = header.last_time_ns;
@@ -80,25 +81,39 @@ void FooterBuilder::Add(FileOffset at, const ExtentHeader& header,
   ledger_ = header.ledger;
 }
 
-AlignedBuffer FooterBuilder::Build(SegmentId id, ByteCount segment_bytes, uint16_t flags) const {
+AlignedBuffer FooterBuilder::Build(SegmentId id, ByteCount segment_bytes, uint16_t flags,
+                                   const SegmentOrigin& origin) const {
   AlignedBuffer buffer(FooterBytes());
-  BuildInto(id, segment_bytes, flags, buffer.span());
+  BuildInto(id, segment_bytes, flags, origin, buffer.span());
   return buffer;
 }
 
 void FooterBuilder::BuildInto(SegmentId id, ByteCount segment_bytes, uint16_t flags,
-                              absl::Span<std::byte> out) const {
+                              const SegmentOrigin& origin, absl::Span<std::byte> out) const {
+  const bool chained = origin.recording_uid != 0;
   SLUICE_CHECK(out.size() == FooterBytes());
   SLUICE_CHECK(data_end_.value + out.size() <= segment_bytes.value);
   const size_t extents_bytes = extents_.size() * sizeof(ExtentRecord);
   const size_t streams_bytes = streams_.size() * sizeof(StreamRecord);
   const size_t records_bytes = out.size() - sizeof(SegmentTrailer);
   std::memset(out.data(), 0, out.size());
-  if (extents_bytes > 0) std::memcpy(out.data(), extents_.data(), extents_bytes);
+  for (size_t i = 0; i < extents_.size(); ++i) {
+    ExtentRecord extent = extents_[i];
+    if (!chained) extent.header_crc32c = 0;
+    std::memcpy(out.data() + i * sizeof(extent), &extent, sizeof(extent));
+  }
   if (streams_bytes > 0) std::memcpy(out.data() + extents_bytes, streams_.data(), streams_bytes);
 
   SegmentTrailer trailer;
-  trailer.flags = flags;
+  trailer.flags = static_cast<uint16_t>(flags | (chained ? kChained : 0));
+  if (chained) {
+    trailer.previous_segment_id = static_cast<uint64_t>(origin.previous.id);
+    trailer.previous_footer_sha256 = origin.previous.footer;
+    trailer.archive_uuid = origin.archive_uuid;
+    trailer.recording_uid = origin.recording_uid;
+    trailer.epoch = origin.epoch;
+    trailer.lane = static_cast<uint16_t>(origin.lane);
+  }
   trailer.segment_id = static_cast<uint64_t>(id);
   trailer.footer_bytes = out.size();
   trailer.footer_offset = segment_bytes.value - out.size();

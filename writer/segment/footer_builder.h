@@ -13,6 +13,7 @@
 #include "writer/segment/file_io.h"
 #include "writer/segment/format.h"
 #include "writer/segment/segment_codec.h"
+#include "writer/segment/segment_link.h"
 
 namespace sluice {
 
@@ -52,10 +53,12 @@ class FooterBuilder {
   const Ledger& ledger() const { return ledger_; }  // the last extent's
   absl::Span<const StreamRecord> streams() const { return streams_; }
 
-  // The footer, to be written so that it ends with the segment: at size - Build().size().
-  AlignedBuffer Build(SegmentId id, ByteCount segment_bytes, uint16_t flags) const;
+  // The footer, to be written so that it ends with the segment: at size - Build().size(). Without
+  // an origin it is no link of a chain.
+  AlignedBuffer Build(SegmentId id, ByteCount segment_bytes, uint16_t flags,
+                      const SegmentOrigin& origin = {}) const;
   // The same into memory of FooterBytes() that the caller has.
-  void BuildInto(SegmentId id, ByteCount segment_bytes, uint16_t flags,
+  void BuildInto(SegmentId id, ByteCount segment_bytes, uint16_t flags, const SegmentOrigin& origin,
                  absl::Span<std::byte> out) const;
 
  private:

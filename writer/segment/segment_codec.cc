@@ -54,6 +54,11 @@ absl::Status CheckTrailer(const SegmentTrailer& trailer, ByteCount segment_bytes
     return Damaged("segment trailer: ", trailer.extent_count, " extents and ", trailer.stream_count,
                    " streams do not fit into ", trailer.footer_bytes, " bytes");
   }
+  if ((trailer.flags & kChained) != 0 &&
+      (trailer.recording_uid == 0 || trailer.previous_segment_id >= trailer.segment_id)) {
+    return Damaged("segment trailer: segment ", trailer.segment_id, " cannot follow ",
+                   trailer.previous_segment_id, " in a recording");
+  }
   if (trailer.data_end < kBlockBytes || trailer.data_end > trailer.footer_offset ||
       trailer.data_end % kBlockBytes != 0) {
     return Damaged("segment trailer: extents cannot end at ", trailer.data_end);
@@ -190,6 +195,19 @@ absl::StatusOr<SegmentTrailer> ParseSegmentTrailer(absl::Span<const std::byte> l
   }
   SLUICE_RETURN_IF_ERROR(CheckTrailer(trailer, segment_bytes));
   return trailer;
+}
+
+SegmentOrigin OriginOf(const SegmentTrailer& trailer) {
+  if ((trailer.flags & kChained) == 0) return {};
+  return {trailer.archive_uuid,
+          trailer.recording_uid,
+          trailer.epoch,
+          LaneId{trailer.lane},
+          {SegmentId{trailer.previous_segment_id}, trailer.previous_footer_sha256}};
+}
+
+SegmentOrigin OriginOf(const SegmentHeader& header, const SegmentLink& previous) {
+  return {header.archive_uuid, header.recording_uid, header.epoch, LaneId{header.lane}, previous};
 }
 
 absl::StatusOr<SegmentFooter> ParseSegmentFooter(absl::Span<const std::byte> bytes, SegmentId id,

@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "ingest/units.h"
 #include "writer/segment/format.h"
+#include "writer/segment/segment_link.h"
 
 namespace sluice {
 
@@ -48,6 +49,10 @@ void SealSegmentTrailer(SegmentTrailer& trailer);
 // file of `segment_bytes`.
 absl::StatusOr<SegmentTrailer> ParseSegmentTrailer(absl::Span<const std::byte> last_block,
                                                    SegmentId id, ByteCount segment_bytes);
+// What the trailer says of the segment itself; without a recording when it is no link of a chain.
+SegmentOrigin OriginOf(const SegmentTrailer& trailer);
+// The same as the header says it, behind `previous`.
+SegmentOrigin OriginOf(const SegmentHeader& header, const SegmentLink& previous);
 // All of the footer: trailer.footer_bytes that end with the file.
 absl::StatusOr<SegmentFooter> ParseSegmentFooter(absl::Span<const std::byte> footer, SegmentId id,
                                                  ByteCount segment_bytes);

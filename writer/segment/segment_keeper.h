@@ -12,6 +12,7 @@
 #include "ingest/units.h"
 #include "writer/extent/format.h"
 #include "writer/ledger.h"
+#include "writer/segment/segment_link.h"
 
 namespace sluice {
 
@@ -30,6 +31,9 @@ struct SegmentLoan {
   ByteCount size;  // of the file: header, extents and footer
   uint32_t disk = 0;
   bool replaceable = false;  // another disk is in use, which can do without this one
+  // For the footer. Which segment came before, the keeper knows only as far as it was told: for
+  // the first segment of a track since the track began.
+  SegmentOrigin origin = {};
 };
 
 // What a stream has durable in one segment, in one StreamUpdate per stream and publication.
@@ -52,8 +56,10 @@ struct StreamUpdate {
 struct SegmentUpdate {
   TrackIdentity track;
   SegmentId segment{};
-  bool sealed = false;  // its footer is durable: the last update of this segment
-  FileOffset durable;   // every extent before this is on stable storage
+  bool sealed = false;        // its footer is durable: the last update of this segment
+  SegmentLink previous;       // sealed: what the footer says came before
+  Sha256 footer_sha256 = {};  // sealed: the footer's own hash; zeros: not known
+  FileOffset durable;         // every extent before this is on stable storage
   UnixNanos first_time;
   UnixNanos last_time;
   ByteCount payload;                  // of all its durable extents

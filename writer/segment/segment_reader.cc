@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
 #include "writer/extent/crc32c.h"
+#include "writer/segment/footer_hash.h"
 
 namespace sluice {
 namespace {
@@ -72,7 +73,7 @@ absl::Status SegmentReader::Read(FileOffset at, absl::Span<std::byte> out) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SegmentFooter> SegmentReader::ReadFooter() {
+absl::StatusOr<SegmentFooter> SegmentReader::ReadFooter(Sha256* hash) {
   const ByteCount size{header_.segment_bytes};
   const FileOffset last{size.value - kBlockBytes};
   AlignedBuffer block(kBlockBytes);
@@ -83,6 +84,7 @@ absl::StatusOr<SegmentFooter> SegmentReader::ReadFooter() {
   SLUICE_RETURN_IF_ERROR(Read({trailer->footer_offset}, footer.span()));
   absl::StatusOr<SegmentFooter> parsed = ParseSegmentFooter(footer.span(), id(), size);
   if (!parsed.ok()) return Annotate({trailer->footer_offset}, parsed.status());
+  if (hash != nullptr) *hash = FooterSha256(footer.span());
   return parsed;
 }
 

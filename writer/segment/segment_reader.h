@@ -16,6 +16,7 @@
 #include "writer/segment/file_io.h"
 #include "writer/segment/format.h"
 #include "writer/segment/segment_codec.h"
+#include "writer/segment/segment_link.h"
 
 namespace sluice {
 
@@ -35,7 +36,8 @@ class SegmentReader {
   SegmentId id() const { return SegmentId{header_.segment_id}; }
 
   // NOT_FOUND: the segment is not sealed. DATA_LOSS: damaged.
-  absl::StatusOr<SegmentFooter> ReadFooter();
+  // With `hash`, also the footer's FooterSha256().
+  absl::StatusOr<SegmentFooter> ReadFooter(Sha256* hash = nullptr);
   // The extent at `at`, which carries this segment's id. OUT_OF_RANGE: no extent of this segment
   // begins there (free space, or what an earlier use left). DATA_LOSS: damaged.
   absl::StatusOr<ExtentIndex> ReadExtentIndex(FileOffset at);

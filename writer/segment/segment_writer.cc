@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ingest/check.h"
+#include "writer/segment/footer_hash.h"
 
 namespace sluice {
 namespace {
@@ -285,9 +286,24 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
 
 // ---- durability
 
+// Whether every segment before it in the line has its footer, which this one's repeats the hash
+// of. Footers are only built in order; they are written and synced side by side.
+bool SegmentWriter::IsNextOfChain(const Segment& segment) const {
+  for (const Segment& earlier : segments_) {
+    if (&earlier == &segment) return true;
+    if (earlier.seal == Segment::kOpen && !IsUnused(earlier)) return false;
+  }
+  return true;
+}
+
 void SegmentWriter::StartFooter(Segment& segment) {
+  SegmentOrigin origin = segment.loan->origin;
+  if (last_sealed_) origin.previous = *last_sealed_;
   AlignedBuffer& bytes = segment.footer_bytes;
-  bytes = segment.footer.Build(segment.loan->id, options_.segment, /*flags=*/0);
+  bytes = segment.footer.Build(segment.loan->id, options_.segment, /*flags=*/0, origin);
+  segment.previous = origin.previous;
+  segment.footer_sha256 = FooterSha256(bytes.span());
+  last_sealed_ = SegmentLink{segment.loan->id, segment.footer_sha256};
   segment.seal = Segment::kFooterWriting;
   ++segment.writing;
   OpTag tag;
@@ -317,6 +333,10 @@ SegmentUpdate SegmentWriter::Describe(const Segment& segment) const {
   update.track = identity_;
   update.segment = segment.loan->id;
   update.sealed = segment.seal == Segment::kFooterWritten;
+  if (update.sealed) {
+    update.previous = segment.previous;
+    update.footer_sha256 = segment.footer_sha256;
+  }
   update.durable = update.sealed ? segment.footer.data_end() : segment.mark.written();
   update.first_time = segment.footer.first_time();
   update.last_time = segment.footer.last_time();
@@ -411,7 +431,9 @@ void SegmentWriter::Seal(Segment& segment) {
   const bool settled = segment.closed && segment.extents.empty() && segment.writing == 0 &&
                        segment.sync == Segment::kNone;
   if (!settled || IsUnused(segment)) return;
-  if (segment.seal == Segment::kOpen && !writes_.full()) StartFooter(segment);
+  if (segment.seal == Segment::kOpen && !writes_.full() && IsNextOfChain(segment)) {
+    StartFooter(segment);
+  }
   if (segment.seal == Segment::kFooterWritten && !syncs_.full()) StartSync(segment);
 }
 

@@ -133,6 +133,8 @@ class SegmentWriter {
     std::optional<absl::Duration> waiting_since;
     enum { kOpen, kFooterWriting, kFooterWritten } seal = kOpen;
     AlignedBuffer footer_bytes;
+    SegmentLink previous;  // what they say came before
+    Sha256 footer_sha256 = {};
     // What the last sync covers, until it is published.
     enum { kNone, kRunning, kFinished } sync = kNone;
     SegmentUpdate covered;
@@ -159,6 +161,7 @@ class SegmentWriter {
   void OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why);
   void Retire(Segment& segment);
   void Fold(Segment& segment, const Placed& placed);
+  bool IsNextOfChain(const Segment& segment) const;
   void StartFooter(Segment& segment);
   void StartSync(Segment& segment);
   SegmentUpdate Describe(const Segment& segment) const;
@@ -179,7 +182,8 @@ class SegmentWriter {
 
   std::deque<Segment> segments_;  // a deque: operations in flight point into it
   uint64_t segment_number_ = 1;
-  std::optional<SegmentLoan> spare_;  // for the next segment
+  std::optional<SegmentLink> last_sealed_;  // the last that got a footer here
+  std::optional<SegmentLoan> spare_;        // for the next segment
   bool loan_requested_ = false;
   absl::Duration next_request_;  // not before
   absl::Status refusal_;         // RESOURCE_EXHAUSTED, when that was the last answer

@@ -19,6 +19,7 @@
 #include "ingest/ring/sim_ring.h"
 #include "writer/extent/extent_builder.h"
 #include "writer/extent/extent_codec.h"
+#include "writer/segment/footer_hash.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
@@ -93,7 +94,9 @@ class TestKeeper final : public SegmentKeeper {
       }
       const SegmentId id{lent.size() + 1};
       lent[id].file = ring_->AddFile(kSegment.value);
-      ready(SegmentLoan{id, lent[id].file, kSegment});
+      SegmentLoan loan{id, lent[id].file, kSegment};
+      loan.origin = origin;
+      ready(loan);
     });
   }
   void ReturnSegment(SegmentId id) override {
@@ -133,6 +136,12 @@ class TestKeeper final : public SegmentKeeper {
       }
       EXPECT_EQ(footer->trailer.payload_bytes, payload);
       EXPECT_EQ(footer->trailer.data_end, update.durable.value);
+      // Each footer repeats the hash of the one before, the first one what the keeper knew.
+      EXPECT_EQ(update.previous, origin.previous);
+      EXPECT_EQ(OriginOf(footer->trailer), origin);
+      EXPECT_EQ(update.footer_sha256,
+                FooterSha256(AsBytes(image).subspan(footer->trailer.footer_offset)));
+      origin.previous = {id, update.footer_sha256};
     } else {
       uint32_t sequence = 0;
       uint64_t at = kBlockBytes;
@@ -169,6 +178,7 @@ class TestKeeper final : public SegmentKeeper {
   }
 
   std::map<SegmentId, Lent> lent;
+  SegmentOrigin origin = {{1, 2, 3}, 7, 4, LaneId{2}, {SegmentId{0}, {9}}};
   std::deque<absl::Status> refusals;  // the next answers
   absl::Duration delay = absl::Microseconds(200);
   uint64_t requests = 0;

@@ -8,6 +8,7 @@
 #include "ingest/check.h"
 #include "writer/extent/crc32c.h"
 #include "writer/extent/extent_codec.h"
+#include "writer/segment/footer_hash.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
@@ -133,13 +134,18 @@ FileOffset TestSegment::Add(const std::vector<TestPiece>& pieces,
     out += sizeof(event);
   }
   Reseal(at, header.header_bytes);
+  std::memcpy(&header, image_.data() + at.value, sizeof(header));
   footer_.Add(at, header, fragments, events);
   return at;
 }
 
-void TestSegment::Seal(uint16_t flags) {
-  const AlignedBuffer footer = footer_.Build(options_.id, options_.size, flags);
+SegmentLink TestSegment::Seal(uint16_t flags, const SegmentLink& previous) {
+  const AlignedBuffer footer =
+      footer_.Build(options_.id, options_.size, flags, OriginOf(header_, previous));
+  previous_ = previous;
+  footer_sha256_ = FooterSha256(footer.span());
   std::memcpy(image_.data() + image_.size() - footer.size(), footer.span().data(), footer.size());
+  return {options_.id, footer_sha256_};
 }
 
 void TestSegment::Reseal(FileOffset extent, uint32_t header_bytes) {
@@ -159,6 +165,10 @@ SegmentUpdate TestSegment::Update(bool sealed) const {
   update.track = track();
   update.segment = options_.id;
   update.sealed = sealed;
+  if (sealed) {
+    update.previous = previous_;
+    update.footer_sha256 = footer_sha256_;
+  }
   update.durable = footer_.data_end();
   update.first_time = footer_.first_time();
   update.last_time = footer_.last_time();

@@ -54,7 +54,8 @@ class TestSegment {
   // The next extent, each piece in a block of its own. Returns where it begins.
   FileOffset Add(const std::vector<TestPiece>& pieces, const std::vector<StreamEvent>& events = {},
                  bool payload_crc = true, FileOffset durable = {});
-  void Seal(uint16_t flags = 0);
+  // Its footer follows `previous`; returns what the next one follows.
+  SegmentLink Seal(uint16_t flags = 0, const SegmentLink& previous = {});
 
   SegmentHeader& header() { return header_; }
   const FooterBuilder& footer() const { return footer_; }
@@ -76,6 +77,8 @@ class TestSegment {
   SegmentHeader header_;
   AlignedBuffer image_;
   FooterBuilder footer_;
+  SegmentLink previous_;
+  Sha256 footer_sha256_ = {};
   uint32_t sequence_ = 0;
   Ledger own_ledger_;
   Ledger* ledger_;
