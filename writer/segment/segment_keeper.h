@@ -48,7 +48,7 @@ struct StreamUpdate {
   CloseReason reason = CloseReason::kNone;
   SocketAddress peer;
   SocketAddress local;
-  ByteCount dropped;  // in gaps that this segment tells of
+  ByteCount dropped = {};  // in gaps that this segment tells of
 };
 
 // What has become durable in a segment. Of the segment as a whole, so that a later update makes an
