@@ -1,6 +1,8 @@
 // sluice streams: list, get.
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -12,6 +14,7 @@
 #include "control/cli/names.h"
 #include "control/cli/options.h"
 #include "control/cli/recording_view.h"
+#include "control/cli/stream_filter.h"
 #include "control/cli/table.h"
 #include "control/cli/target.h"
 #include "ingest/status_macros.h"
@@ -23,8 +26,10 @@ struct Options {
   TargetOptions target;
   OutputFormat output = OutputFormat::kText;
   std::string recording = "-";
-  std::string filter;
+  StreamFilterOptions filter;
+  std::string order_by;
   int page_size = 0;
+  uint64_t limit = std::numeric_limits<uint64_t>::max();
   std::string name;
 };
 
@@ -42,7 +47,10 @@ std::string State(const v1::Stream& stream) {
 
 absl::StatusOr<v1::ListStreamsRequest> MakeRequest(const Options& options) {
   v1::ListStreamsRequest request;
-  request.set_filter(options.filter);
+  request.set_filter(options.filter.ToFilter());
+  // Who asks for a time wants to see what came first, and the index of times has it at once.
+  const bool timed = options.filter.from.has_value() || options.filter.to.has_value();
+  request.set_order_by(options.order_by.empty() && timed ? "open_time" : options.order_by);
   request.set_page_size(options.page_size);
   if (options.recording == "-" || options.recording == "recordings/-") {
     request.set_parent("recordings/-");
@@ -55,12 +63,17 @@ absl::StatusOr<v1::ListStreamsRequest> MakeRequest(const Options& options) {
 absl::Status List(const Options& options) {
   SLUICE_ASSIGN_OR_RETURN(const v1::ListStreamsRequest request, MakeRequest(options));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Target> target, Target::Open(options.target));
+  uint64_t left = options.limit;
   if (options.output == OutputFormat::kJson) {
     JsonArray array(std::cout);
     SLUICE_RETURN_IF_ERROR(
         ForEachStreamPage(*target, request, [&](const v1::ListStreamsResponse& page) {
-          for (const v1::Stream& stream : page.streams()) array.Add(stream);
-          return std::cout.good();
+          for (const v1::Stream& stream : page.streams()) {
+            if (left == 0) break;
+            array.Add(stream);
+            --left;
+          }
+          return std::cout.good() && left > 0;
         }));
     array.End();
     return absl::OkStatus();
@@ -73,12 +86,14 @@ absl::Status List(const Options& options) {
                           {"STATE"}});
   return ForEachStreamPage(*target, request, [&](const v1::ListStreamsResponse& page) {
     for (const v1::Stream& stream : page.streams()) {
+      if (left == 0) break;
+      --left;
       table.AddRow({ShortName(stream.name()), RecordingOf(stream.name()),
                     Size(stream.durable_bytes() - stream.begin_offset()),
                     ShowTime(stream.open_time()), stream.peer_address(), State(stream)});
     }
     table.Flush();
-    return std::cout.good();
+    return std::cout.good() && left > 0;
   });
 }
 
@@ -110,8 +125,14 @@ void AddListOptions(CLI::App& app, Options& options) {
   AddOutputOption(app, options.output, "table");
   app.add_option("--recording", options.recording, "Only those of this recording")
       ->type_name("NAME");
-  app.add_option("--filter", options.filter, "Only those that meet conditions, see below")
-      ->type_name("FILTER");
+  AddStreamFilterOptions(app, options.filter);
+  app.add_option("--order-by", options.order_by,
+                 "name or open_time; \"open_time desc\" is the newest first (default: name, or "
+                 "open_time with --from and --to)")
+      ->type_name("ORDER");
+  app.add_option("--limit", options.limit, "Stop after so many")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   app.add_option("--page-size", options.page_size, "How many to fetch at a time")
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
@@ -119,12 +140,17 @@ void AddListOptions(CLI::App& app, Options& options) {
       "Conditions, joined with AND:\n"
       "  state = OPEN                             or CLOSED\n"
       "  close_reason = RESET                     or END_OF_STREAM, INTERRUPTED, ...\n"
-      "  peer_address = \"10.0.0.1*\"               all peers that begin so\n"
-      "  open_time >= \"2026-01-01T00:00:00Z\"      also last_time, and <, <=, >\n"
+      "  peer_address = \"10.0.0.0/8\"             or \"10.0.0.1\", \"10.0.0.1:4000\", "
+      "\"10.0.0.1*\"\n"
+      "  peer_port = 4000                         also local_port, and !=, <, <=, >, >=\n"
+      "  size >= 1MiB                             also !=, <, <=, >\n"
+      "  open_time >= \"2026-01-01T00:00:00Z\"      also last_time, end_time, and <, <=, >\n"
       "\n"
-      "Example:\n"
-      "  sluice streams --archive /srv/archive --filter 'state = OPEN AND peer_address = "
-      "\"10.*\"'");
+      "Examples:\n"
+      "  sluice streams --archive /srv/archive --peer 10.0.0.0/8 --from 90m --min-size 1MiB\n"
+      "  sluice streams --archive /srv/archive --order-by 'open_time desc' --limit 20\n"
+      "  sluice streams --archive /srv/archive --filter 'state = CLOSED AND close_reason != "
+      "END_OF_STREAM'");
 }
 
 }  // namespace

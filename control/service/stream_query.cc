@@ -4,27 +4,33 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "control/config/size.h"
 #include "ingest/status_macros.h"
+#include "ingest/units.h"
 
 namespace sluice {
 namespace {
 
 using Field = StreamQuery::Field;
-using Comparison = StreamQuery::Comparison;
 using Condition = StreamQuery::Condition;
 
 constexpr size_t kFilterCharactersMax = 4096;
-constexpr int64_t kTimeMin = std::numeric_limits<int64_t>::min();
-constexpr int64_t kTimeMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kPortMax = 65'535;
+
+enum class Comparison : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kMore, kMoreEqual };
 
 template <class Value>
 struct Named {
@@ -32,11 +38,15 @@ struct Named {
   Value value;
 };
 
-constexpr std::array<Named<Field>, 5> kFields = {{{"state", Field::kState},
+constexpr std::array<Named<Field>, 9> kFields = {{{"state", Field::kState},
                                                   {"close_reason", Field::kCloseReason},
                                                   {"peer_address", Field::kPeerAddress},
+                                                  {"peer_port", Field::kPeerPort},
+                                                  {"local_port", Field::kLocalPort},
+                                                  {"size", Field::kSize},
                                                   {"open_time", Field::kOpenTime},
-                                                  {"last_time", Field::kLastTime}}};
+                                                  {"last_time", Field::kLastTime},
+                                                  {"end_time", Field::kEndTime}}};
 // The longer ones first.
 constexpr std::array<Named<Comparison>, 6> kComparisons = {{{"!=", Comparison::kNotEqual},
                                                             {"<=", Comparison::kLessEqual},
@@ -61,10 +71,33 @@ std::string NamesOf(const std::array<Named<Value>, n>& table) {
   });
 }
 
-bool IsTime(Field field) { return field == Field::kOpenTime || field == Field::kLastTime; }
+bool IsTime(Field field) {
+  return field == Field::kOpenTime || field == Field::kLastTime || field == Field::kEndTime;
+}
+bool IsNumber(Field field) {
+  return field == Field::kPeerPort || field == Field::kLocalPort || field == Field::kSize;
+}
 
 bool IsEquality(Comparison comparison) {
   return comparison == Comparison::kEqual || comparison == Comparison::kNotEqual;
+}
+
+// What compares so with `value`; kNotEqual: what does not.
+Interval IntervalOf(Comparison comparison, int64_t value) {
+  switch (comparison) {
+    case Comparison::kEqual:
+    case Comparison::kNotEqual:
+      return {value, value};
+    case Comparison::kLess:
+      return value == kMin ? Interval{kMax, kMin} : Interval{kMin, value - 1};
+    case Comparison::kLessEqual:
+      return {kMin, value};
+    case Comparison::kMore:
+      return value == kMax ? Interval{kMax, kMin} : Interval{value + 1, kMax};
+    case Comparison::kMoreEqual:
+      return {value, kMax};
+  }
+  return {};
 }
 
 // One pass from left to right, without backtracking.
@@ -126,14 +159,16 @@ class Parser {
     SLUICE_ASSIGN_OR_RETURN(condition.field, Lookup(kFields, TakeWord(), field_at, "a field"));
     SkipSpace();
     const size_t comparison_at = at_;
-    SLUICE_ASSIGN_OR_RETURN(condition.comparison, ParseComparison());
-    if (IsTime(condition.field) == IsEquality(condition.comparison)) {
-      return Wrong(comparison_at, IsTime(condition.field)
-                                      ? "a time can be compared with >=, >, <= and <"
-                                      : "this field can be compared with = and !=");
+    SLUICE_ASSIGN_OR_RETURN(const Comparison comparison, ParseComparison());
+    if (IsTime(condition.field) && IsEquality(comparison)) {
+      return Wrong(comparison_at, "a time can be compared with >=, >, <= and <");
     }
+    if (!IsTime(condition.field) && !IsNumber(condition.field) && !IsEquality(comparison)) {
+      return Wrong(comparison_at, "this field can be compared with = and !=");
+    }
+    condition.negated = comparison == Comparison::kNotEqual;
     SkipSpace();
-    SLUICE_RETURN_IF_ERROR(ParseValue(&condition));
+    SLUICE_RETURN_IF_ERROR(ParseValue(comparison, &condition));
     return condition;
   }
 
@@ -147,7 +182,7 @@ class Parser {
     return Wrong(at_, absl::StrCat("expected a comparison; there are: ", NamesOf(kComparisons)));
   }
 
-  absl::Status ParseValue(Condition* condition) {
+  absl::Status ParseValue(Comparison comparison, Condition* condition) {
     const size_t at = at_;
     SLUICE_ASSIGN_OR_RETURN(const Text value, ParseText());
     if (value.characters.empty()) return Wrong(at, "expected a value");
@@ -162,24 +197,54 @@ class Parser {
         break;
       }
       case Field::kPeerAddress: {
-        condition->peer = value.characters;
-        condition->peer_is_prefix = value.ends_with_star;
-        if (value.ends_with_star) condition->peer.pop_back();
+        if (value.ends_with_star) {
+          condition->peer = PeerPattern::BeginningWith(
+              absl::string_view(value.characters).substr(0, value.characters.size() - 1));
+          break;
+        }
+        const absl::StatusOr<PeerPattern> peer = PeerPattern::Parse(value.characters);
+        if (!peer.ok()) return Wrong(at, peer.status().message());
+        condition->peer = *peer;
+        break;
+      }
+      case Field::kPeerPort:
+      case Field::kLocalPort: {
+        int64_t port = 0;
+        if (!absl::SimpleAtoi(value.characters, &port) || port < 0 || port > kPortMax) {
+          return Wrong(at, absl::StrCat("\"", value.characters,
+                                        "\" is not a port, a number from 0 to ", kPortMax));
+        }
+        condition->interval = IntervalOf(comparison, port);
+        break;
+      }
+      case Field::kSize: {
+        SLUICE_ASSIGN_OR_RETURN(const int64_t size, ParseBytes(at, value.characters));
+        condition->interval = IntervalOf(comparison, size);
         break;
       }
       case Field::kOpenTime:
-      case Field::kLastTime: {
+      case Field::kLastTime:
+      case Field::kEndTime: {
         absl::Time time;
         std::string error;
         if (!absl::ParseTime(absl::RFC3339_full, value.characters, &time, &error)) {
           return Wrong(at, absl::StrCat("\"", value.characters,
                                         "\" is not a time such as \"2026-01-01T00:00:00Z\""));
         }
-        condition->time = UnixNanos{absl::ToUnixNanos(time)};
+        condition->interval = IntervalOf(comparison, absl::ToUnixNanos(time));
         break;
       }
     }
     return absl::OkStatus();
+  }
+
+  // A plain number, or one with a unit.
+  static absl::StatusOr<int64_t> ParseBytes(size_t at, const std::string& text) {
+    int64_t number = 0;
+    if (absl::SimpleAtoi(text, &number) && number >= 0) return number;
+    const absl::StatusOr<ByteCount> size = ParseSize(text);
+    if (!size.ok()) return Wrong(at, size.status().message());
+    return static_cast<int64_t>(std::min<uint64_t>(size->value, kMax));
   }
 
   struct Text {
@@ -210,43 +275,34 @@ class Parser {
   size_t at_ = 0;
 };
 
-template <class Value>
-bool Compare(const Value& a, Comparison comparison, const Value& b) {
-  switch (comparison) {
-    case Comparison::kEqual:
-      return a == b;
-    case Comparison::kNotEqual:
-      return a != b;
-    case Comparison::kLess:
-      return a < b;
-    case Comparison::kLessEqual:
-      return a <= b;
-    case Comparison::kMore:
-      return a > b;
-    case Comparison::kMoreEqual:
-      return a >= b;
+bool MeetsUnnegated(const Condition& condition, const StreamRow& row) {
+  switch (condition.field) {
+    case Field::kState:
+      return row.open == condition.open;
+    case Field::kCloseReason:
+      return row.reason == condition.reason;
+    case Field::kPeerAddress:
+      return condition.peer.Matches(row.peer);
+    case Field::kPeerPort:
+      return condition.interval.Contains(row.peer.port);
+    case Field::kLocalPort:
+      return condition.interval.Contains(row.local.port);
+    case Field::kSize:
+      return condition.interval.Contains(static_cast<int64_t>(row.size().value));
+    case Field::kOpenTime:
+      return condition.interval.Contains(row.opened.value);
+    case Field::kLastTime:
+      return condition.interval.Contains(row.last_time.value);
+    case Field::kEndTime:
+      return row.open ? condition.interval.last == kMax
+                      : condition.interval.Contains(row.last_time.value);
   }
   return false;
 }
 
-bool Meets(const Condition& condition, const StreamRow& row) {
-  switch (condition.field) {
-    case Field::kState:
-      return Compare(row.open, condition.comparison, condition.open);
-    case Field::kCloseReason:
-      return Compare(row.reason, condition.comparison, condition.reason);
-    case Field::kPeerAddress: {
-      const std::string peer = row.peer.ToString();
-      const bool alike = condition.peer_is_prefix ? absl::StartsWith(peer, condition.peer)
-                                                  : peer == condition.peer;
-      return alike == (condition.comparison == Comparison::kEqual);
-    }
-    case Field::kOpenTime:
-      return Compare(row.opened, condition.comparison, condition.time);
-    case Field::kLastTime:
-      return Compare(row.last_time, condition.comparison, condition.time);
-  }
-  return false;
+void Narrow(Interval* interval, const Interval& by) {
+  interval->first = std::max(interval->first, by.first);
+  interval->last = std::min(interval->last, by.last);
 }
 
 }  // namespace
@@ -262,33 +318,39 @@ absl::StatusOr<StreamQuery> StreamQuery::Parse(absl::string_view text) {
   return query;
 }
 
-// The times are widened by a nanosecond, so that it does not matter which side of a bound the
-// catalog includes.
+// Of several peers or close reasons, the last one: to be in all of them is rarely asked for.
 StreamFilter StreamQuery::Prefilter() const {
   StreamFilter filter;
   for (const Condition& condition : conditions_) {
-    const bool equal = condition.comparison == Comparison::kEqual;
     switch (condition.field) {
       case Field::kState:
-        filter.open = condition.open == equal;
+        filter.open = condition.open != condition.negated;
         break;
       case Field::kCloseReason:
+        if (condition.negated) break;
+        filter.reason = condition.reason;
+        if (condition.reason == CloseReason::kNone) filter.open = true;
         break;
       case Field::kPeerAddress:
-        if (equal) filter.peer_prefix = condition.peer;
+        if (!condition.negated && condition.peer.range()) filter.peer = condition.peer.range();
+        break;
+      case Field::kPeerPort:
+        if (!condition.negated) Narrow(&filter.peer_port, condition.interval);
+        break;
+      case Field::kLocalPort:
+        if (!condition.negated) Narrow(&filter.local_port, condition.interval);
+        break;
+      case Field::kSize:
+        if (!condition.negated) Narrow(&filter.size, condition.interval);
         break;
       case Field::kOpenTime:
+        Narrow(&filter.opened, condition.interval);
+        break;
       case Field::kLastTime:
-        // A stream's life is [open_time, last_time], or goes on: one that begins after a time
-        // also ends after it, and one that ends before a time also began before it.
-        if (condition.comparison == Comparison::kMore ||
-            condition.comparison == Comparison::kMoreEqual) {
-          const UnixNanos since{std::max(condition.time.value, kTimeMin + 1) - 1};
-          filter.since = std::max(filter.since.value_or(since), since);
-        } else {
-          const UnixNanos until{std::min(condition.time.value, kTimeMax - 1) + 1};
-          filter.until = std::min(filter.until.value_or(until), until);
-        }
+        Narrow(&filter.last, condition.interval);
+        break;
+      case Field::kEndTime:
+        Narrow(&filter.ended, condition.interval);
         break;
     }
   }
@@ -296,8 +358,23 @@ StreamFilter StreamQuery::Prefilter() const {
 }
 
 bool StreamQuery::Matches(const StreamRow& row) const {
-  return std::all_of(conditions_.begin(), conditions_.end(),
-                     [&row](const Condition& condition) { return Meets(condition, row); });
+  return std::all_of(conditions_.begin(), conditions_.end(), [&row](const Condition& condition) {
+    return MeetsUnnegated(condition, row) != condition.negated;
+  });
+}
+
+absl::Status ParseStreamOrder(absl::string_view text, StreamSearch* search) {
+  absl::string_view field = absl::StripAsciiWhitespace(text);
+  if (absl::ConsumeSuffix(&field, " desc")) search->descending = true;
+  field = absl::StripAsciiWhitespace(field);
+  if (field == "open_time") {
+    search->order = StreamOrder::kOpened;
+  } else if (field != "name" && (!field.empty() || search->descending)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "order_by \"", text,
+        "\": there are \"name\" and \"open_time\", and \" desc\" behind them turns them around"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sluice

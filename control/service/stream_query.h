@@ -3,32 +3,40 @@
 #define CONTROL_SERVICE_STREAM_QUERY_H_
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "ingest/units.h"
-#include "writer/catalog/catalog.h"
+#include "control/service/peer_pattern.h"
+#include "writer/catalog/stream_row.h"
 
 namespace sluice {
 
-// A list of conditions that a stream meets all of. The catalog is asked for what it can sort
-// out by itself (Prefilter), which may be too much; Matches() has the last word.
+// A list of conditions that a stream meets all of. The catalog is asked for what it can find by
+// itself (Prefilter), which may be too much; Matches() has the last word.
 class StreamQuery {
  public:
-  enum class Field : uint8_t { kState, kCloseReason, kPeerAddress, kOpenTime, kLastTime };
-  enum class Comparison : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kMore, kMoreEqual };
+  enum class Field : uint8_t {
+    kState,
+    kCloseReason,
+    kPeerAddress,
+    kPeerPort,
+    kLocalPort,
+    kSize,
+    kOpenTime,
+    kLastTime,
+    kEndTime
+  };
 
   struct Condition {
     Field field;
-    Comparison comparison;
+    bool negated = false;  // !=
     // By field, one of these.
     bool open = false;
     CloseReason reason = CloseReason::kNone;
-    std::string peer;
-    bool peer_is_prefix = false;
-    UnixNanos time;
+    PeerPattern peer;
+    Interval interval;  // of ports, bytes, or nanoseconds since 1970
   };
 
   // INVALID_ARGUMENT: "filter, character 9: ...".
@@ -40,6 +48,9 @@ class StreamQuery {
  private:
   std::vector<Condition> conditions_;
 };
+
+// "", "name", "open_time", each with " desc" or without. INVALID_ARGUMENT.
+absl::Status ParseStreamOrder(absl::string_view text, StreamSearch* search);
 
 }  // namespace sluice
 

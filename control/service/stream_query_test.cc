@@ -23,6 +23,9 @@ UnixNanos At(const std::string& text) {
 StreamRow Row() {
   StreamRow row;
   row.peer = SocketAddress::Parse("10.0.0.12:4000").value();
+  row.local = SocketAddress::Parse("10.0.0.1:9000").value();
+  row.begin = {1024};
+  row.durable = {4096};
   row.opened = At("2026-01-01T00:00:00Z");
   row.last_time = At("2026-01-01T01:00:00Z");
   row.open = false;
@@ -65,12 +68,16 @@ TEST(StreamQueryTest, PeerAddress) {
   EXPECT_TRUE(Matches("peer_address = \"10.0.0.12:4000\""));
   EXPECT_TRUE(Matches("peer_address = '10.0.0.12:4000'"));
   EXPECT_FALSE(Matches("peer_address = \"10.0.0.1\""));
+  EXPECT_TRUE(Matches("peer_address = 10.0.0.12"));
+  EXPECT_TRUE(Matches("peer_address = \"10.0.0.0/8\""));
+  EXPECT_FALSE(Matches("peer_address = \"11.0.0.0/8\""));
+  EXPECT_TRUE(Matches("peer_address != \"11.0.0.0/8\""));
   EXPECT_TRUE(Matches("peer_address = \"10.0.0.1*\""));
   EXPECT_TRUE(Matches("peer_address = 10.0.0.1*"));
   EXPECT_FALSE(Matches("peer_address = \"10.0.0.2*\""));
   EXPECT_TRUE(Matches("peer_address != \"10.0.0.2*\""));
   EXPECT_TRUE(Matches("peer_address = \"*\""));
-  EXPECT_FALSE(Matches("peer_address = \"10.0.0.1\\*\""));
+  EXPECT_THAT(Refusal("peer_address = \"10.0.0.1\\*\""), HasSubstr("is not a peer"));
   EXPECT_TRUE(Matches("peer_address = \"10.0.\\0.12:4000\""));
 }
 
@@ -84,6 +91,31 @@ TEST(StreamQueryTest, Times) {
   EXPECT_FALSE(Matches("last_time > \"2026-01-01T03:00:00+02:00\""));
 }
 
+TEST(StreamQueryTest, AnOpenStreamEndsAfterEverything) {
+  EXPECT_TRUE(Matches("end_time <= \"2026-01-01T01:00:00Z\""));
+  EXPECT_FALSE(Matches("end_time > \"2026-01-01T01:00:00Z\""));
+  StreamRow open = Row();
+  open.open = true;
+  EXPECT_TRUE(Matches("end_time > \"2027-01-01T00:00:00Z\"", open));
+  EXPECT_FALSE(Matches("end_time < \"2027-01-01T00:00:00Z\"", open));
+}
+
+TEST(StreamQueryTest, Ports) {
+  EXPECT_TRUE(Matches("peer_port = 4000"));
+  EXPECT_FALSE(Matches("peer_port != 4000"));
+  EXPECT_TRUE(Matches("peer_port >= 4000 AND peer_port < 4001"));
+  EXPECT_FALSE(Matches("peer_port > 4000"));
+  EXPECT_TRUE(Matches("local_port = 9000"));
+  EXPECT_FALSE(Matches("local_port = 9001"));
+}
+
+TEST(StreamQueryTest, Size) {
+  EXPECT_TRUE(Matches("size = 3072"));
+  EXPECT_TRUE(Matches("size >= 3KiB"));
+  EXPECT_FALSE(Matches("size > 3KiB"));
+  EXPECT_TRUE(Matches("size < 1MiB AND size != 0"));
+}
+
 TEST(StreamQueryTest, And) {
   EXPECT_TRUE(Matches("state = CLOSED AND peer_address = \"10.*\""));
   EXPECT_FALSE(Matches("state = OPEN AND peer_address = \"10.*\""));
@@ -94,10 +126,10 @@ TEST(StreamQueryTest, And) {
 TEST(StreamQueryTest, RefusalsNameThePlace) {
   EXPECT_EQ(Refusal("stat = OPEN"),
             "filter, character 1: \"stat\" is not a field; there are: state, close_reason, "
-            "peer_address, open_time, last_time");
+            "peer_address, peer_port, local_port, size, open_time, last_time, end_time");
   EXPECT_EQ(Refusal("= OPEN"),
             "filter, character 1: expected a field; there are: state, close_reason, peer_address, "
-            "open_time, last_time");
+            "peer_port, local_port, size, open_time, last_time, end_time");
   EXPECT_EQ(Refusal("state"),
             "filter, character 6: expected a comparison; there are: !=, <=, >=, =, <, >");
   EXPECT_EQ(Refusal("state >= OPEN"),
@@ -114,6 +146,11 @@ TEST(StreamQueryTest, RefusalsNameThePlace) {
             "filter, character 16: the quoted string does not end");
   EXPECT_EQ(Refusal("peer_address = \"10.0\\"),
             "filter, character 16: the quoted string does not end");
+  EXPECT_EQ(Refusal("peer_port = 65536"),
+            "filter, character 13: \"65536\" is not a port, a number from 0 to 65535");
+  EXPECT_THAT(Refusal("size > much"), StartsWith("filter, character 8: size \"much\""));
+  EXPECT_THAT(Refusal("peer_address = nobody"),
+              StartsWith("filter, character 16: \"nobody\" is not a peer"));
   EXPECT_EQ(Refusal("open_time > yesterday"),
             "filter, character 13: \"yesterday\" is not a time such as \"2026-01-01T00:00:00Z\"");
 }
@@ -136,29 +173,55 @@ TEST(StreamQueryTest, TheCatalogIsAskedForNoLessThanMatches) {
   const StreamFilter filter =
       StreamQuery::Parse(
           "state = OPEN AND peer_address = \"10.*\" AND open_time >= \"2026-01-01T00:00:00Z\" AND "
-          "last_time > \"2026-02-01T00:00:00Z\" AND open_time < \"2026-03-01T00:00:00Z\"")
+          "end_time > \"2026-02-01T00:00:00Z\" AND open_time < \"2026-03-01T00:00:00Z\" AND "
+          "size >= 1KiB AND peer_port <= 5000 AND local_port = 9000")
           .value()
           .Prefilter();
   EXPECT_EQ(filter.open, true);
-  EXPECT_EQ(filter.peer_prefix, "10.");
-  EXPECT_EQ(filter.since->value, At("2026-02-01T00:00:00Z").value - 1);
-  EXPECT_EQ(filter.until->value, At("2026-03-01T00:00:00Z").value + 1);
+  EXPECT_EQ(filter.peer, AddressRange::Parse("10.0.0.0/8").value());
+  EXPECT_EQ(filter.opened.first, At("2026-01-01T00:00:00Z").value);
+  EXPECT_EQ(filter.opened.last, At("2026-03-01T00:00:00Z").value - 1);
+  EXPECT_EQ(filter.ended.first, At("2026-02-01T00:00:00Z").value + 1);
+  EXPECT_TRUE(filter.last.everything());
+  EXPECT_EQ(filter.size.first, 1024);
+  EXPECT_EQ(filter.peer_port.last, 5000);
+  EXPECT_EQ(filter.local_port, (Interval{9000, 9000}));
   EXPECT_FALSE(filter.recording.has_value());
 }
 
 TEST(StreamQueryTest, WhatTheCatalogCannotSortOutIsLeftOut) {
   const StreamFilter filter =
-      StreamQuery::Parse("close_reason = RESET AND peer_address != \"10.*\"").value().Prefilter();
-  EXPECT_FALSE(filter.peer_prefix.has_value());
-  EXPECT_FALSE(filter.open.has_value());
-  EXPECT_FALSE(filter.since.has_value());
-  EXPECT_FALSE(filter.until.has_value());
+      StreamQuery::Parse("close_reason != RESET AND peer_address != \"10.*\" AND size != 0")
+          .value()
+          .Prefilter();
+  EXPECT_FALSE(filter.peer.has_value());
+  EXPECT_FALSE(filter.reason.has_value());
+  EXPECT_TRUE(filter.size.everything());
 }
 
 TEST(StreamQueryTest, TimesAtTheEndsOfTime) {
   EXPECT_TRUE(Matches("open_time < infinite-future"));
-  EXPECT_TRUE(StreamQuery::Parse("open_time > infinite-past").value().Prefilter().since);
-  EXPECT_TRUE(StreamQuery::Parse("open_time < infinite-future").value().Prefilter().until);
+  EXPECT_TRUE(Matches("open_time > infinite-past"));
+  EXPECT_FALSE(Matches("open_time > infinite-future"));
+  EXPECT_FALSE(Matches("open_time < infinite-past"));
+}
+
+TEST(StreamQueryTest, Order) {
+  const auto parsed = [](const std::string& text) {
+    StreamSearch search;
+    EXPECT_TRUE(ParseStreamOrder(text, &search).ok()) << text;
+    return std::make_pair(search.order, search.descending);
+  };
+  EXPECT_EQ(parsed(""), std::make_pair(StreamOrder::kId, false));
+  EXPECT_EQ(parsed("name"), std::make_pair(StreamOrder::kId, false));
+  EXPECT_EQ(parsed("name desc"), std::make_pair(StreamOrder::kId, true));
+  EXPECT_EQ(parsed("open_time"), std::make_pair(StreamOrder::kOpened, false));
+  EXPECT_EQ(parsed(" open_time  desc "), std::make_pair(StreamOrder::kOpened, true));
+  for (const char* text :
+       {"size", "desc", " desc", "name asc", "name, open_time", "open_timedesc"}) {
+    StreamSearch search;
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseStreamOrder(text, &search))) << text;
+  }
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -34,21 +36,31 @@ constexpr absl::Duration kPatience = absl::Milliseconds(100);
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 // How often it is asked whether that process is still there: asking takes its lock for a moment.
 constexpr absl::Duration kAskForHolder = absl::Seconds(1);
-// How many streams one call looks at before it returns a short page.
-constexpr size_t kScanMax = 20'000;
+// How often one call asks the catalog before it returns a short page.
+constexpr int kRoundsMax = 3;
 
-absl::StatusOr<StreamId> ReadPosition(RequestHash hash, const std::string& token) {
-  if (token.empty()) return StreamId{};
-  SLUICE_ASSIGN_OR_RETURN(const std::string position, ReadPageToken(hash, token));
+// "17" in the order of names, "1767225600000000000:17" in that of times.
+absl::Status ReadPosition(RequestHash hash, const std::string& token, StreamSearch* search) {
+  if (token.empty()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadPageToken(hash, token));
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  const bool timed = search->order == StreamOrder::kOpened;
+  StreamPosition position;
   uint64_t id = 0;
-  if (!absl::SimpleAtoi(position, &id)) {
+  if (parts.size() != (timed ? 2 : 1) || !absl::SimpleAtoi(parts.back(), &id) ||
+      (timed && !absl::SimpleAtoi(parts.front(), &position.opened.value))) {
     return absl::InvalidArgumentError("page_token is not one that this service gave out");
   }
-  return StreamId{id};
+  position.id = StreamId{id};
+  search->after = position;
+  return absl::OkStatus();
 }
 
-std::string MakePosition(RequestHash hash, StreamId last) {
-  return MakePageToken(hash, absl::StrCat(static_cast<uint64_t>(last)));
+std::string MakePosition(RequestHash hash, const StreamSearch& search, StreamPosition position) {
+  const auto id = static_cast<uint64_t>(position.id);
+  return MakePageToken(hash, search.order == StreamOrder::kOpened
+                                 ? absl::StrCat(position.opened.value, ":", id)
+                                 : absl::StrCat(id));
 }
 
 absl::Status CheckReadRequest(const v1::ReadStreamRequest& request) {
@@ -69,39 +81,31 @@ absl::StatusOr<v1::ListStreamsResponse> StreamService::List(grpc::ServerContext&
   SLUICE_ASSIGN_OR_RETURN(const std::string recording, ParseStreamParent(request.parent()));
   SLUICE_ASSIGN_OR_RETURN(const StreamQuery query, StreamQuery::Parse(request.filter()));
   SLUICE_ASSIGN_OR_RETURN(const size_t page_size, PageSize(request.page_size()));
-  const RequestHash hash = HashRequest({"ListStreams", request.parent(), request.filter()});
-  SLUICE_ASSIGN_OR_RETURN(StreamId after, ReadPosition(hash, request.page_token()));
-
-  StreamFilter filter = query.Prefilter();
+  StreamSearch search;
+  search.filter = query.Prefilter();
+  SLUICE_RETURN_IF_ERROR(ParseStreamOrder(request.order_by(), &search));
+  const RequestHash hash =
+      HashRequest({"ListStreams", request.parent(), request.filter(), request.order_by()});
+  SLUICE_RETURN_IF_ERROR(ReadPosition(hash, request.page_token(), &search));
   if (!recording.empty()) {
     SLUICE_RETURN_IF_ERROR(archive_->Find(recording).status());
-    filter.recording = recording;
+    search.filter.recording = recording;
   }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog, archive_->OpenCatalog());
   v1::ListStreamsResponse response;
-  size_t scanned = 0;
-  while (true) {
+  for (int round = 0; round < kRoundsMax; ++round) {
     SLUICE_RETURN_IF_ERROR(CheckGoesOn(context));
-    const size_t batch = page_size + 1;  // one more tells whether the page is the last
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<StreamRow> rows,
-                            catalog->Streams(filter, after, batch));
-    for (const StreamRow& row : rows) {
-      if (query.Matches(row)) {
-        if (response.streams_size() == static_cast<int>(page_size)) {
-          response.set_next_page_token(MakePosition(hash, after));
-          return response;
-        }
-        *response.add_streams() = ToProto(row);
-      }
-      after = row.id;
+    search.limit = page_size - static_cast<size_t>(response.streams_size());
+    SLUICE_ASSIGN_OR_RETURN(const StreamPage page, catalog->FindStreams(search));
+    for (const StreamRow& row : page.rows) {
+      if (query.Matches(row)) *response.add_streams() = ToProto(row);
     }
-    if (rows.size() < batch) return response;
-    scanned += rows.size();
-    if (scanned >= kScanMax) {
-      response.set_next_page_token(MakePosition(hash, after));
-      return response;
-    }
+    search.after = page.next;
+    if (!search.after) return response;
+    if (response.streams_size() == static_cast<int>(page_size)) break;
   }
+  response.set_next_page_token(MakePosition(hash, search, *search.after));
+  return response;
 }
 
 absl::StatusOr<StreamRow> StreamService::Find(Catalog& catalog, const StreamName& name) const {

@@ -187,7 +187,7 @@ TEST_F(ArchiveKeeperTest, TheOldestSealedSegmentIsReused) {
   Start();
   for (uint64_t stream = 1; stream <= 6; ++stream) Record(stream);
   keeper_->Flush();
-  EXPECT_THAT(*Reader()->Streams({}, StreamId{0}, 100), SizeIs(6));
+  EXPECT_THAT(Reader()->FindStreams({})->rows, SizeIs(6));
   EXPECT_EQ(Record(7), SegmentId{7});
   keeper_->Flush();
   EXPECT_TRUE(absl::IsNotFound(Reader()->Stream(StreamId{1}).status()));
@@ -285,7 +285,7 @@ TEST_F(ArchiveKeeperTest, ACatalogDamagedInsideIsRebuilt) {
   }
   Restart();
   EXPECT_TRUE(keeper_->recovery().catalog_rebuilt);
-  EXPECT_THAT(*Reader()->Streams({}, StreamId{0}, 100), SizeIs(6));
+  EXPECT_THAT(Reader()->FindStreams({})->rows, SizeIs(6));
 }
 
 TEST_F(ArchiveKeeperTest, ADeletedRecordingFreesItsSegments) {
@@ -336,7 +336,7 @@ TEST_F(ArchiveKeeperTest, ManyLanesAtOnce) {
   for (std::thread& lane : lanes) lane.join();
   keeper_->Flush();
   EXPECT_THAT(*Reader()->Segments(), SizeIs(6));
-  EXPECT_THAT(*Reader()->Streams({}, StreamId{0}, 100), SizeIs(6));
+  EXPECT_THAT(Reader()->FindStreams({})->rows, SizeIs(6));
   EXPECT_TRUE(keeper_->health().ok());
 }
 

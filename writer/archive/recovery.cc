@@ -122,6 +122,7 @@ class Recovery {
                                      const SegmentLink& previous);
   absl::Status RememberRemovals();
   absl::Status LearnRecording(const SegmentHeader& header);
+  absl::StatusOr<bool> HasOpenStream(const std::string& recording);
   absl::Status EndLearnedRecordings();
   void Damage(uint32_t slot, absl::string_view what);
   std::string Path(uint32_t slot) const { return archive_.SegmentPath(slot); }
@@ -477,6 +478,19 @@ absl::Status Recovery::LearnRecording(const SegmentHeader& header) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Recovery::HasOpenStream(const std::string& recording) {
+  StreamSearch search;
+  search.filter.recording = recording;
+  search.filter.open = true;
+  search.limit = 1;
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(const StreamPage page, catalog_.FindStreams(search));
+    if (!page.rows.empty()) return true;
+    if (!page.next) return false;
+    search.after = page.next;
+  }
+}
+
 // Those that were not broken off have been stopped; when, their last byte says.
 absl::Status Recovery::EndLearnedRecordings() {
   std::map<uint64_t, UnixNanos> last_time;
@@ -486,12 +500,8 @@ absl::Status Recovery::EndLearnedRecordings() {
   }
   for (auto& [uid, learned] : learned_) {
     RecordingRow& row = learned.row;
-    StreamFilter filter;
-    filter.recording = row.id;
-    filter.open = true;
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<StreamRow> open,
-                            catalog_.Streams(filter, StreamId{0}, 1));
-    if (open.empty() && !broken_off_.contains(uid)) {
+    SLUICE_ASSIGN_OR_RETURN(const bool open, HasOpenStream(row.id));
+    if (!open && !broken_off_.contains(uid)) {
       row.state = RecordingState::kStopped;
       row.stopped = last_time[uid];
     }

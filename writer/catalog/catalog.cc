@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,19 +13,14 @@
 #include "writer/catalog/removals.h"
 #include "writer/catalog/schema.h"
 #include "writer/catalog/sqlite.h"
+#include "writer/catalog/stream_search.h"
+#include "writer/catalog/stream_table.h"
 #include "writer/stream_id.h"
 
 namespace sluice {
 namespace {
 
-// SQLite's integers are signed; ids and uids keep their 64 bits. (An id's top bit is set only
-// after eight million openings of the archive.)
-int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
-uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
-int64_t IdOf(StreamId id) { return Signed(static_cast<uint64_t>(id)); }
-int64_t IdOf(SegmentId id) { return Signed(static_cast<uint64_t>(id)); }
-
-// SocketAddress and Ledger are stored as their bytes, like in the segments.
+// A Ledger is stored as its bytes, like in the segments.
 template <class Plain>
 absl::Span<const std::byte> BytesOf(const Plain& plain) {
   return {reinterpret_cast<const std::byte*>(&plain), sizeof(plain)};
@@ -55,29 +51,6 @@ RecordingRow ReadRecording(const SqliteQuery& query) {
   row.stream_count = Unsigned(query.Int(7));
   row.payload = {Unsigned(query.Int(8))};
   row.retention_class = query.Text(9);
-  return row;
-}
-
-constexpr char kSelectStream[] =
-    "SELECT s.id, r.id, s.recording_uid, s.peer, s.local, s.opened_ns, s.last_ns, s.\"begin\","
-    " s.durable, s.open, s.reason,"
-    " (SELECT COALESCE(SUM(q.dropped), 0) FROM parts q WHERE q.stream_id = s.id)"
-    " FROM streams s LEFT JOIN recordings r ON r.uid = s.recording_uid";
-
-StreamRow ReadStream(const SqliteQuery& query) {
-  StreamRow row;
-  row.id = StreamId{Unsigned(query.Int(0))};
-  row.recording = query.Text(1);
-  row.recording_uid = Unsigned(query.Int(2));
-  row.peer = FromBytes<SocketAddress>(query.Blob(3));
-  row.local = FromBytes<SocketAddress>(query.Blob(4));
-  row.opened = {query.Int(5)};
-  row.last_time = {query.Int(6)};
-  row.begin = {Unsigned(query.Int(7))};
-  row.durable = {Unsigned(query.Int(8))};
-  row.open = query.Int(9) != 0;
-  row.reason = static_cast<CloseReason>(query.Int(10));
-  row.dropped = {Unsigned(query.Int(11))};
   return row;
 }
 
@@ -150,9 +123,6 @@ absl::StatusOr<std::vector<Row>> ReadAll(SqliteQuery& query, Row (*read)(const S
   }
 }
 
-// The bounds of the texts that begin with `prefix`: [prefix, end). Addresses are ASCII.
-std::string PrefixEnd(const std::string& prefix) { return prefix + '\x7f'; }
-
 class SqliteCatalog final : public Catalog {
  public:
   SqliteCatalog(std::unique_ptr<SqliteDatabase> db, int64_t version_found)
@@ -178,27 +148,27 @@ class SqliteCatalog final : public Catalog {
     return ReadRecording(query);
   }
 
-  absl::StatusOr<std::vector<StreamRow>> Streams(const StreamFilter& filter, StreamId after,
-                                                 size_t limit) override {
-    // Each combination of filters is one statement, so that each can use its index.
-    std::string sql = absl::StrCat(kSelectStream, " WHERE s.id > ?");
-    if (filter.recording) {
-      absl::StrAppend(&sql, " AND s.recording_uid = (SELECT uid FROM recordings WHERE id = ?)");
-    }
-    if (filter.peer_prefix) absl::StrAppend(&sql, " AND s.peer_text >= ? AND s.peer_text < ?");
-    if (filter.open) absl::StrAppend(&sql, " AND s.open = ", *filter.open ? 1 : 0);
-    if (filter.since) absl::StrAppend(&sql, " AND (s.open = 1 OR s.last_ns >= ?)");
-    if (filter.until) absl::StrAppend(&sql, " AND s.opened_ns < ?");
-    absl::StrAppend(&sql, " ORDER BY s.id LIMIT ?");
-
-    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(sql));
-    query.Bind(IdOf(after));
-    if (filter.recording) query.Bind(*filter.recording);
-    if (filter.peer_prefix) query.Bind(*filter.peer_prefix).Bind(PrefixEnd(*filter.peer_prefix));
-    if (filter.since) query.Bind(filter.since->value);
-    if (filter.until) query.Bind(filter.until->value);
-    query.Bind(static_cast<int64_t>(std::min<size_t>(limit, INT32_MAX)));
-    return ReadAll(query, ReadStream);
+  absl::StatusOr<StreamPage> FindStreams(const StreamSearch& search) override {
+    StreamPage page;
+    SLUICE_RETURN_IF_ERROR(db_->Snapshot([&]() -> absl::Status {
+      std::optional<int64_t> recording_uid;
+      if (search.filter.recording) {
+        SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                                db_->Query("SELECT uid FROM recordings WHERE id = ?"));
+        SLUICE_ASSIGN_OR_RETURN(const bool known, query.Bind(*search.filter.recording).Step());
+        if (!known) return absl::OkStatus();
+        recording_uid = query.Int(0);
+      }
+      SLUICE_ASSIGN_OR_RETURN(const StreamPlan plan, PlanStreamSearch(*db_, search, recording_uid));
+      SLUICE_ASSIGN_OR_RETURN(const StreamsFound found, RunStreamSearch(*db_, search, plan));
+      for (const StreamId id : found.ids) {
+        SLUICE_ASSIGN_OR_RETURN(StreamRow row, Stream(id));
+        page.rows.push_back(std::move(row));
+      }
+      page.next = found.next;
+      return absl::OkStatus();
+    }));
+    return page;
   }
 
   absl::StatusOr<StreamRow> Stream(StreamId id) override {
@@ -373,7 +343,7 @@ class SqliteCatalog final : public Catalog {
       for (const SegmentUpdate& update : updates) {
         SLUICE_RETURN_IF_ERROR(PublishSegment(update));
         for (const StreamUpdate& stream : update.streams) {
-          SLUICE_RETURN_IF_ERROR(PublishStream(update, stream));
+          SLUICE_RETURN_IF_ERROR(PublishStream(*db_, update, stream));
         }
       }
       return absl::OkStatus();
@@ -385,13 +355,7 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<uint32_t> CloseInterrupted(UnixNanos now) override {
     uint32_t streams = 0;
     SLUICE_RETURN_IF_ERROR(db_->Transaction([&]() -> absl::Status {
-      SLUICE_RETURN_IF_ERROR(
-          db_->Execute("DELETE FROM streams WHERE open = 1"
-                       " AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = streams.id)"));
-      SLUICE_RETURN_IF_ERROR(db_->Execute(absl::StrCat(
-          "UPDATE streams SET open = 0, reason = ", static_cast<int>(CloseReason::kInterrupted),
-          " WHERE open = 1")));
-      streams = static_cast<uint32_t>(db_->changes());
+      SLUICE_ASSIGN_OR_RETURN(streams, CloseOpenStreams(*db_));
       return db_->Execute(absl::StrCat(
           "UPDATE recordings SET state = ", static_cast<int>(RecordingState::kInterrupted),
           ", stopped_ns = COALESCE((SELECT NULLIF(MAX(last_ns), 0) FROM segments"
@@ -441,23 +405,9 @@ class SqliteCatalog final : public Catalog {
 
   absl::Status Forget(int64_t segment, const RemovalCause& why) {
     SLUICE_RETURN_IF_ERROR(Remember("g.id = ?", segment, why));
-    for (const char* sql :
-         {// Streams that lose their last part, unless more may come.
-          "DELETE FROM streams WHERE open = 0"
-          " AND id IN (SELECT stream_id FROM parts WHERE segment_id = ?1)"
-          " AND NOT EXISTS (SELECT 1 FROM parts q WHERE q.stream_id = streams.id"
-          "                 AND q.segment_id <> ?1)",
-          // The others begin later.
-          "UPDATE streams SET \"begin\" = COALESCE((SELECT MIN(q.\"begin\") FROM parts q"
-          "  WHERE q.stream_id = streams.id AND q.segment_id <> ?1), durable),"
-          " durable = COALESCE((SELECT MAX(q.\"end\") FROM parts q"
-          "  WHERE q.stream_id = streams.id AND q.segment_id <> ?1), durable)"
-          " WHERE id IN (SELECT stream_id FROM parts WHERE segment_id = ?1)",
-          "DELETE FROM parts WHERE segment_id = ?1", "DELETE FROM segments WHERE id = ?1"}) {
-      SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query(sql));
-      SLUICE_RETURN_IF_ERROR(query.Bind(segment).Run());
-    }
-    return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(ForgetStreamsOf(*db_, SegmentId{Unsigned(segment)}));
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query("DELETE FROM segments WHERE id = ?"));
+    return query.Bind(segment).Run();
   }
 
   absl::Status PublishSegment(const SegmentUpdate& update) {
@@ -486,53 +436,6 @@ class SqliteCatalog final : public Catalog {
     return absl::OkStatus();
   }
 
-  absl::Status PublishStream(const SegmentUpdate& update, const StreamUpdate& stream) {
-    SLUICE_ASSIGN_OR_RETURN(
-        SqliteQuery upsert,
-        db_->Query(
-            "INSERT INTO streams (id, recording_uid, peer, peer_text, local, opened_ns, last_ns,"
-            " \"begin\", durable, open, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET last_ns = MAX(last_ns, excluded.last_ns),"
-            // A part may come without the event that says who the stream is, when a refused write
-            // was repeated in the next segment; then another part knows.
-            " peer = CASE WHEN opened_ns = 0 THEN excluded.peer ELSE peer END,"
-            " peer_text = CASE WHEN opened_ns = 0 THEN excluded.peer_text ELSE peer_text END,"
-            " local = CASE WHEN opened_ns = 0 THEN excluded.local ELSE local END,"
-            " opened_ns = CASE WHEN opened_ns = 0 THEN excluded.opened_ns ELSE opened_ns END,"
-            // Without a part, where it begins and ends were only placeholders.
-            " \"begin\" = CASE WHEN EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = excluded.id)"
-            "   THEN MIN(\"begin\", excluded.\"begin\") ELSE excluded.\"begin\" END,"
-            " durable = CASE WHEN EXISTS (SELECT 1 FROM parts p WHERE p.stream_id = excluded.id)"
-            "   THEN MAX(durable, excluded.durable) ELSE excluded.durable END, open = MIN(open, "
-            "excluded.open),"
-            " reason = MAX(reason, excluded.reason)"));
-    SLUICE_RETURN_IF_ERROR(upsert.Bind(IdOf(stream.stream))
-                               .Bind(Signed(update.track.recording_uid))
-                               .Bind(BytesOf(stream.peer))
-                               .Bind(stream.peer.ToString())
-                               .Bind(BytesOf(stream.local))
-                               .Bind(stream.opened.value)
-                               .Bind(stream.last_time.value)
-                               .Bind(Signed(stream.begin.value))
-                               .Bind(Signed(stream.end.value))
-                               .Bind(stream.reason == CloseReason::kNone ? 1 : 0)
-                               .Bind(static_cast<int64_t>(stream.reason))
-                               .Run());
-    SLUICE_ASSIGN_OR_RETURN(
-        SqliteQuery part,
-        db_->Query("INSERT INTO parts (stream_id, segment_id, \"begin\", \"end\", dropped)"
-                   " VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream_id, segment_id) DO UPDATE SET"
-                   " \"begin\" = MIN(\"begin\", excluded.\"begin\"),"
-                   " \"end\" = MAX(\"end\", excluded.\"end\"),"
-                   " dropped = MAX(dropped, excluded.dropped)"));
-    return part.Bind(IdOf(stream.stream))
-        .Bind(IdOf(update.segment))
-        .Bind(Signed(stream.begin.value))
-        .Bind(Signed(stream.end.value))
-        .Bind(Signed(stream.dropped.value))
-        .Run();
-  }
-
   const std::unique_ptr<SqliteDatabase> db_;
   const int64_t version_found_;
 };
@@ -545,9 +448,10 @@ absl::StatusOr<std::unique_ptr<SqliteDatabase>> OpenDatabase(const std::string& 
                                                          : SqliteDatabase::Mode::kReadWrite));
   if (mode == Catalog::Mode::kReadWrite) {
     // NORMAL: after a loss of power the last transactions may be missing, nothing else.
+    // secure_delete: what is deleted is overwritten where that costs no write of its own.
     SLUICE_RETURN_IF_ERROR(db->Execute(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = "
-        "67108864"));
+        "67108864; PRAGMA secure_delete = FAST"));
   }
   SLUICE_RETURN_IF_ERROR(db->Execute("PRAGMA temp_store = MEMORY"));
   return db;

@@ -6,18 +6,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "ingest/receive/socket_address.h"
 #include "ingest/units.h"
 #include "writer/catalog/audit.h"
 #include "writer/catalog/removal.h"
-#include "writer/extent/format.h"
+#include "writer/catalog/stream_row.h"
 #include "writer/ledger.h"
 #include "writer/segment/segment_keeper.h"
 
@@ -38,21 +36,6 @@ struct RecordingRow {
   // Sums over what the archive still holds.
   uint64_t stream_count = 0;
   ByteCount payload;
-};
-
-struct StreamRow {
-  StreamId id{};
-  std::string recording;
-  uint64_t recording_uid = 0;
-  SocketAddress peer;
-  SocketAddress local;
-  UnixNanos opened;
-  UnixNanos last_time;
-  StreamOffset begin;    // the first offset that still exists: grows as segments are reused
-  StreamOffset durable;  // the first offset that is not durable yet
-  ByteCount dropped;     // between the two: bytes in gaps
-  bool open = true;
-  CloseReason reason = CloseReason::kNone;
 };
 
 struct SegmentRow {
@@ -83,14 +66,6 @@ struct StreamPart {
   StreamId stream{};
 };
 
-struct StreamFilter {
-  std::optional<std::string> recording;
-  std::optional<std::string> peer_prefix;  // of SocketAddress::ToString()
-  std::optional<bool> open;
-  std::optional<UnixNanos> since;  // streams whose life overlaps [since, until)
-  std::optional<UnixNanos> until;
-};
-
 // One connection to the catalog. Thread-compatible: one thread at a time. Any number of readers
 // may be open beside the one writer, in other processes too; a reader sees whole batches.
 class Catalog {
@@ -109,9 +84,10 @@ class Catalog {
   // Reading.
   virtual absl::StatusOr<std::vector<RecordingRow>> Recordings() = 0;
   virtual absl::StatusOr<RecordingRow> Recording(const std::string& id) = 0;  // NOT_FOUND
-  // In the order of ids, from the first id after `after`; at most `limit`.
-  virtual absl::StatusOr<std::vector<StreamRow>> Streams(const StreamFilter& filter, StreamId after,
-                                                         size_t limit) = 0;
+  // A page, of one state of the catalog. Takes milliseconds, whatever is asked of however many.
+  // Turning pages yields each stream at most once, and each one that is there throughout and
+  // meets the filter, whatever comes and goes meanwhile.
+  virtual absl::StatusOr<StreamPage> FindStreams(const StreamSearch& search) = 0;
   virtual absl::StatusOr<StreamRow> Stream(StreamId id) = 0;  // NOT_FOUND
   // Ordered by stream offset, then by segment id.
   virtual absl::StatusOr<std::vector<StreamPart>> StreamParts(StreamId id) = 0;

@@ -73,10 +73,16 @@ SegmentUpdate Update(uint64_t segment, std::vector<StreamUpdate> streams, bool s
   return update;
 }
 
-std::vector<uint64_t> Ids(const absl::StatusOr<std::vector<StreamRow>>& rows) {
+std::vector<uint64_t> Ids(const absl::StatusOr<StreamPage>& page) {
   std::vector<uint64_t> ids;
-  for (const StreamRow& row : rows.value()) ids.push_back(static_cast<uint64_t>(row.id));
+  for (const StreamRow& row : page.value().rows) ids.push_back(static_cast<uint64_t>(row.id));
   return ids;
+}
+
+absl::Status AllStreams(Catalog& catalog) {
+  StreamSearch search;
+  search.limit = 5000;
+  return catalog.FindStreams(search).status();
 }
 
 class CatalogTest : public testing::Test {
@@ -349,53 +355,6 @@ TEST_F(CatalogTest, DeletingARecordingDeletesItEverywhere) {
   EXPECT_TRUE(catalog_->PutRecording(Recording("a", 3)).ok());
 }
 
-TEST_F(CatalogTest, StreamsAreFiltered) {
-  ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
-  ASSERT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());
-  Begin(Segment(1, 0));
-  Begin(Segment(2, 1, 2));
-  std::vector<StreamUpdate> streams;
-  for (uint64_t id = 1; id <= 12; ++id) {
-    streams.push_back(
-        Stream(id, 0, id, id % 2 == 0 ? CloseReason::kEndOfStream : CloseReason::kNone));
-    streams.back().opened = {static_cast<int64_t>(1000 * id)};
-    streams.back().last_time = {static_cast<int64_t>(1000 * id + 1500)};
-  }
-  Publish(Update(1, streams));
-  Publish(Update(2, {Stream(20, 0, 1)}, false, 2));
-
-  const auto find = [&](const StreamFilter& filter, uint64_t after = 0, size_t limit = 100) {
-    return Ids(catalog_->Streams(filter, StreamId{after}, limit));
-  };
-  EXPECT_THAT(find({}), SizeIs(13));
-  EXPECT_THAT(find({}, 3, 4), ElementsAre(4, 5, 6, 7));
-  EXPECT_THAT(find({}, 20), IsEmpty());
-  StreamFilter filter;
-  filter.recording = "b";
-  EXPECT_THAT(find(filter), ElementsAre(20));
-  filter.recording = "nothing";
-  EXPECT_THAT(find(filter), IsEmpty());
-  filter.recording = "a";
-  filter.open = false;
-  EXPECT_THAT(find(filter, 4), ElementsAre(6, 8, 10, 12));
-  filter.open = true;
-  EXPECT_THAT(find(filter, 4, 2), ElementsAre(5, 7));
-  filter = {};
-  filter.peer_prefix = "10.0.0.1";
-  EXPECT_THAT(find(filter), ElementsAre(1, 10, 11, 12));
-  filter.peer_prefix = "10.0.0.1:";
-  EXPECT_THAT(find(filter), ElementsAre(1));
-  filter = {};
-  filter.open = false;
-  filter.since = UnixNanos{5500};  // 4 ends exactly there
-  filter.until = UnixNanos{8000};  // 8 begins exactly there
-  EXPECT_THAT(find(filter), ElementsAre(4, 6));
-  filter.open = std::nullopt;
-  filter.since = UnixNanos{1'000'000};  // open streams have no end
-  filter.until = std::nullopt;
-  EXPECT_THAT(find(filter), ElementsAre(1, 3, 5, 7, 9, 11, 20));
-}
-
 TEST_F(CatalogTest, WhatACrashLeftOpenIsInterrupted) {
   ASSERT_TRUE(catalog_->PutRecording(Recording("a")).ok());
   ASSERT_TRUE(catalog_->PutRecording(Recording("idle", 2)).ok());
@@ -429,7 +388,7 @@ TEST_F(CatalogTest, ClearKeepsRecordings) {
   Publish(Update(1, {Stream(7, 0, 10)}));
   ASSERT_TRUE(catalog_->Clear().ok());
   EXPECT_THAT(*catalog_->Segments(), IsEmpty());
-  EXPECT_THAT(Ids(catalog_->Streams({}, StreamId{0}, 10)), IsEmpty());
+  EXPECT_THAT(Ids(catalog_->FindStreams({})), IsEmpty());
   EXPECT_THAT(*catalog_->StreamParts(StreamId{7}), IsEmpty());
   EXPECT_TRUE(catalog_->Recording("a").ok());
 }
@@ -444,11 +403,11 @@ TEST_F(CatalogTest, ReadersSeeWholeBatchesOfAnotherProcess) {
     const auto reader = Catalog::Open(path_, Catalog::Mode::kReadOnly);
     if (!reader.ok()) _exit(2);
     while (true) {
-      const auto rows = (*reader)->Streams({}, StreamId{0}, 10);
+      const auto rows = (*reader)->FindStreams({});
       if (!rows.ok()) _exit(3);
-      if (rows->empty()) continue;
-      if (rows->size() != 2 || (*rows)[0].durable != (*rows)[1].durable) _exit(4);
-      if ((*rows)[0].durable.value == kBatches) _exit(0);
+      if (rows->rows.empty()) continue;
+      if (rows->rows.size() != 2 || rows->rows[0].durable != rows->rows[1].durable) _exit(4);
+      if (rows->rows[0].durable.value == kBatches) _exit(0);
     }
   }
   // The child must not touch the parent's connection, and does not.
@@ -500,8 +459,7 @@ TEST_F(CatalogTest, ADamagedCatalogIsDataLoss) {
     file.write(garbage.data(), static_cast<std::streamsize>(garbage.size()));
   }
   const auto catalog = Catalog::Open(path_, Catalog::Mode::kReadWrite);
-  const absl::Status status =
-      catalog.ok() ? (*catalog)->Streams({}, StreamId{0}, 5000).status() : catalog.status();
+  const absl::Status status = catalog.ok() ? AllStreams(**catalog) : catalog.status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
 }
 
@@ -532,7 +490,7 @@ TEST_F(CatalogTest, GapsAreSummedOverWhatIsStillHeld) {
   EXPECT_EQ(catalog_->Stream(StreamId{7})->dropped.value, 45u);
   ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{1}).ok());
   EXPECT_EQ(catalog_->Stream(StreamId{7})->dropped.value, 5u);
-  EXPECT_EQ(catalog_->Streams({}, StreamId{0}, 10)->front().dropped.value, 5u);
+  EXPECT_EQ(catalog_->FindStreams({})->rows.front().dropped.value, 5u);
 }
 
 TEST_F(CatalogTest, RemovalsOfATracksFrontAreOneRow) {
@@ -576,24 +534,6 @@ TEST_F(CatalogTest, WhatHeldNothingIsNoRemoval) {
   Publish(Update(2, {}));
   ASSERT_TRUE(catalog_->ForgetSegment(SegmentId{2}).ok());  // no reason: nothing to remember
   EXPECT_THAT(*catalog_->Removals(), IsEmpty());
-}
-
-// Pages of a long list must not cost what the list costs.
-TEST_F(CatalogTest, QueriesUseIndexes) {
-  const auto db = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadOnly);
-  const auto plan = [&](const std::string& where) {
-    auto query = (*db)->Query("EXPLAIN QUERY PLAN SELECT * FROM streams s WHERE s.id > 5 AND " +
-                              where + " ORDER BY s.id LIMIT 10");
-    EXPECT_TRUE(query.ok()) << query.status();
-    std::string text;
-    while (*query->Step()) absl::StrAppend(&text, query->Text(3), "\n");
-    return text;
-  };
-  EXPECT_THAT(plan("s.open = 1"), HasSubstr("streams_open"));
-  EXPECT_THAT(plan("s.recording_uid = 3"), HasSubstr("streams_by_recording"));
-  for (const char* where : {"s.open = 1", "s.recording_uid = 3", "s.opened_ns < 9"}) {
-    EXPECT_THAT(plan(where), testing::Not(HasSubstr("TEMP B-TREE"))) << where;
-  }
 }
 
 }  // namespace

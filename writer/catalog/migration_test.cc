@@ -16,7 +16,7 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
-using testing::SizeIs;
+using testing::IsEmpty;
 
 class MigrationTest : public testing::Test {
  protected:
@@ -71,17 +71,16 @@ TEST_F(MigrationTest, AReaderLeavesAnOldCatalogAlone) {
   EXPECT_EQ(*Database()->QueryInt("PRAGMA user_version"), 1);
 }
 
-// Nothing that only the catalog knows may get lost on the way.
+// Nothing that only the catalog knows may get lost on the way. Segments and streams come back from
+// the segments: archive_keeper_test.
 TEST_F(MigrationTest, FromVersion1) {
   Make(1, R"sql(
       UPDATE archive SET last_segment_id = 12;
       INSERT INTO recordings VALUES (3, 'a', 'tcp://0.0.0.0:9000', 3, 5, 77, 'disk lost');
       INSERT INTO deletions VALUES (9);
       INSERT INTO segments VALUES (12, 0, 3, 2, 1, 1, 8192, 100, 300, 50, zeroblob(80));
-      INSERT INTO streams VALUES (7, 3, X'040051C3000000000A000001000000000000000000000000',
-                                  '10.0.0.1:50001',
-                                  X'0600282302000000FE800000000000000000000000000001',
-                                  100, 230, 0, 50, 0, 1);
+      INSERT INTO streams VALUES (7, 3, zeroblob(24), '10.0.0.1:50001', zeroblob(24), 100, 230, 0,
+                                  50, 0, 1);
       INSERT INTO parts VALUES (7, 12, 0, 50);
       )sql");
   const auto catalog = Catalog::Open(path_, Catalog::Mode::kReadWrite);
@@ -92,22 +91,14 @@ TEST_F(MigrationTest, FromVersion1) {
   const auto recording = (*catalog)->Recording("a");
   ASSERT_TRUE(recording.ok()) << recording.status();
   EXPECT_EQ(recording->failure, "disk lost");
-  EXPECT_EQ(recording->stream_count, 1u);
-  EXPECT_EQ(recording->payload.value, 50u);
-  const auto stream = (*catalog)->Stream(StreamId{7});
-  ASSERT_TRUE(stream.ok()) << stream.status();
-  EXPECT_EQ(stream->peer.ToString(), "10.0.0.1:50001");
-  EXPECT_EQ(stream->local.ToString(), "[fe80::1%2]:9000");
-  EXPECT_EQ(stream->durable.value, 50u);
-  EXPECT_EQ(stream->dropped.value, 0u);
-  EXPECT_EQ(stream->reason, CloseReason::kEndOfStream);
-  EXPECT_THAT(*(*catalog)->StreamParts(StreamId{7}), SizeIs(1));
-  ASSERT_THAT(*(*catalog)->Segments(), SizeIs(1));
-  EXPECT_EQ((*catalog)->Segments()->front().previous, SegmentId{0});
-  EXPECT_THAT(*(*catalog)->Removals(), testing::IsEmpty());
+  EXPECT_EQ(recording->stopped.value, 77);
+  EXPECT_EQ(recording->stream_count, 0u);
+  EXPECT_THAT(*(*catalog)->Segments(), IsEmpty());
+  EXPECT_THAT((*catalog)->FindStreams({})->rows, IsEmpty());
+  EXPECT_THAT(*(*catalog)->Removals(), IsEmpty());
   EXPECT_EQ(recording->retention_class, "");
   EXPECT_EQ(*(*catalog)->Policy(), "");
-  EXPECT_THAT(*(*catalog)->Audit(0, 10), testing::IsEmpty());
+  EXPECT_THAT(*(*catalog)->Audit(0, 10), IsEmpty());
 
   // Only the first opening has something to say.
   const auto again = Catalog::Open(path_, Catalog::Mode::kReadOnly);

@@ -14,8 +14,8 @@ inline constexpr int64_t kCatalogApplicationId = 0x534C4943;  // "SLIC", PRAGMA 
 // step. A step may drop what the segments can say again (streams, parts, segments), and must
 // carry over everything else.
 //
-// Times are nanoseconds since 1970. `peer`, `local` and `ledger` are the bytes of the structs in
-// the segments. Lists page by id, which is the rowid and so the end of every index.
+// Times are nanoseconds since 1970. `ledger` is the bytes of the struct in the segments. Ids are
+// the rowid, and so the end of every index.
 inline constexpr char kCatalogStep1[] = R"sql(
 CREATE TABLE archive (
   last_segment_id INTEGER NOT NULL
@@ -73,11 +73,55 @@ CREATE TABLE deletions (
 )sql";
 
 // Of the release that is being made: still edited.
+//
+// Streams are taken in again from the segments, by recovery, which finds that the catalog knows
+// none. An IPv4 address is an integer of its 32 bits, an IPv6 one a blob of its 16 bytes, an
+// unknown one NULL: so a network is a range, and most rows are short. A closed stream has a
+// `span`, a class of how long it lived (span.h); an open one has none yet. `streams_by_time` and
+// `streams_by_recording_time` find the streams that were alive at a time without going through
+// all that began before it. What changes while a stream is open is in no index.
 inline constexpr char kCatalogStep2[] = R"sql(
+DROP TABLE parts;
+DROP TABLE streams;
+DELETE FROM segments;
+CREATE TABLE streams (
+  id INTEGER PRIMARY KEY,
+  recording_uid INTEGER NOT NULL,
+  peer,
+  peer_port INTEGER NOT NULL,
+  peer_scope INTEGER NOT NULL,
+  local,
+  local_port INTEGER NOT NULL,
+  local_scope INTEGER NOT NULL,
+  opened_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  "begin" INTEGER NOT NULL,
+  durable INTEGER NOT NULL,
+  open INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  size INTEGER GENERATED ALWAYS AS (durable - "begin") VIRTUAL
+);
+CREATE INDEX streams_by_recording ON streams (recording_uid);
+CREATE INDEX streams_by_recording_time ON streams (recording_uid, span, opened_ns);
+CREATE INDEX streams_by_time ON streams (span, opened_ns);
+CREATE INDEX streams_by_peer ON streams (peer, opened_ns);
+CREATE INDEX streams_by_peer_port ON streams (peer_port);
+CREATE INDEX streams_by_local_port ON streams (local_port);
+CREATE INDEX streams_by_size ON streams (size) WHERE open = 0;
+CREATE INDEX streams_by_reason ON streams (reason) WHERE reason > 1;
+CREATE INDEX streams_open ON streams (id) WHERE open = 1;
+CREATE TABLE parts (
+  stream_id INTEGER NOT NULL,
+  segment_id INTEGER NOT NULL,
+  "begin" INTEGER NOT NULL,
+  "end" INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,  -- bytes in gaps that the segment tells of
+  PRIMARY KEY (stream_id, segment_id)
+) WITHOUT ROWID;
+CREATE INDEX parts_by_segment ON parts (segment_id);
 -- How many streams a recording has, so that nobody has to count a million of them.
 ALTER TABLE recordings ADD COLUMN stream_count INTEGER NOT NULL DEFAULT 0;
-UPDATE recordings SET stream_count =
-  (SELECT COUNT(*) FROM streams WHERE recording_uid = recordings.uid);
 CREATE TRIGGER stream_counted AFTER INSERT ON streams BEGIN
   UPDATE recordings SET stream_count = stream_count + 1 WHERE uid = new.recording_uid;
 END;
@@ -122,8 +166,6 @@ CREATE TABLE audit (
   object TEXT NOT NULL,
   detail TEXT NOT NULL
 );
--- Bytes in gaps that the segment tells of.
-ALTER TABLE parts ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 inline constexpr const char* kCatalogSteps[] = {kCatalogStep1, kCatalogStep2};

@@ -87,6 +87,15 @@ SqliteQuery& SqliteQuery::Bind(absl::Span<const std::byte> blob) {
   return *this;
 }
 
+SqliteQuery& SqliteQuery::Bind(const SqliteValue& value) {
+  if (const auto* number = std::get_if<int64_t>(&value)) return Bind(*number);
+  if (const auto* blob = std::get_if<std::vector<std::byte>>(&value)) {
+    return Bind(absl::MakeConstSpan(*blob));
+  }
+  sqlite3_bind_null(statement_, next_parameter_++);
+  return *this;
+}
+
 absl::StatusOr<bool> SqliteQuery::Step() {
   switch (sqlite3_step(statement_)) {
     case SQLITE_ROW:
@@ -111,6 +120,14 @@ std::string SqliteQuery::Text(int column) const {
 absl::Span<const std::byte> SqliteQuery::Blob(int column) const {
   const auto* blob = static_cast<const std::byte*>(sqlite3_column_blob(statement_, column));
   return {blob, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+bool SqliteQuery::IsNull(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
+
+bool SqliteQuery::IsInt(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_INTEGER;
 }
 
 absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path,
@@ -170,7 +187,7 @@ absl::Status SqliteDatabase::Transaction(const std::function<absl::Status()>& bo
 }
 
 absl::Status SqliteDatabase::Snapshot(const std::function<absl::Status()>& body) {
-  return Bracket("BEGIN", body);
+  return in_transaction() ? body() : Bracket("BEGIN", body);
 }
 
 absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl::Status()>& body) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,6 +19,9 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 namespace sluice {
+
+// What a parameter can be: NULL, a number, a blob.
+using SqliteValue = std::variant<std::monostate, int64_t, std::vector<std::byte>>;
 
 // One execution of a prepared statement; resets it at the end. Does not outlive its database.
 class SqliteQuery {
@@ -30,6 +34,7 @@ class SqliteQuery {
   SqliteQuery& Bind(int64_t value);
   SqliteQuery& Bind(const std::string& text);
   SqliteQuery& Bind(absl::Span<const std::byte> blob);
+  SqliteQuery& Bind(const SqliteValue& value);
 
   // True: there is a row, whose columns can be read until the next step.
   absl::StatusOr<bool> Step();
@@ -39,6 +44,8 @@ class SqliteQuery {
   int64_t Int(int column) const;
   std::string Text(int column) const;
   absl::Span<const std::byte> Blob(int column) const;
+  bool IsNull(int column) const;
+  bool IsInt(int column) const;
 
  private:
   sqlite3* db_;
