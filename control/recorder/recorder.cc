@@ -192,7 +192,7 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const auto queues, PlanReceivers(receiver_, options.lanes));
   RaiseDescriptorLimit();
   SLUICE_ASSIGN_OR_RETURN(archive_, Archive::Open(options.archive));
-  SLUICE_ASSIGN_OR_RETURN(keeper_, ArchiveKeeper::Start(*archive_));
+  SLUICE_ASSIGN_OR_RETURN(keeper_, ArchiveKeeper::Start(*archive_, {.tidy = true}));
   SLUICE_ASSIGN_OR_RETURN(catalog_, Catalog::Open(Archive::CatalogPath(archive_->directory()),
                                                   Catalog::Mode::kReadOnly));
   LaneOptions lane;

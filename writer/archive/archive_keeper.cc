@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/policy_file.h"
 #include "writer/archive/segment_store.h"
 #include "writer/archive/update_queue.h"
 #include "writer/segment/file_io.h"
@@ -24,6 +26,12 @@ namespace sluice {
 namespace {
 
 constexpr std::chrono::seconds kRetryCatalog{1};
+// The clock that retention goes by can be set: it is looked at this often.
+constexpr std::chrono::seconds kLookAtClock{10};
+// Between two segments that are removed: the disk has other things to do.
+constexpr std::chrono::milliseconds kTidyPause{2};
+
+UnixNanos Now() { return {absl::GetCurrentTimeNanos()}; }
 
 // The archive's own.
 class ArchiveFiles final : public SlotFiles {
@@ -55,14 +63,16 @@ class ArchiveFiles final : public SlotFiles {
 
 class ArchiveKeeper::Impl {
  public:
-  Impl(Archive& archive, std::unique_ptr<Catalog> catalog, RecoveryReport recovery)
+  Impl(Archive& archive, std::unique_ptr<Catalog> catalog, RecoveryReport recovery,
+       const ArchiveKeeperOptions& options)
       : archive_(archive),
         files_(archive),
         catalog_(std::move(catalog)),
-        recovery_(std::move(recovery)) {}
+        recovery_(std::move(recovery)),
+        options_(options) {}
   ~Impl();
 
-  absl::Status Start();
+  absl::Status Start(RetentionPolicy policy);
 
   const RecoveryReport& recovery() const { return recovery_; }
   SegmentStore& store() { return *store_; }  // the thread's
@@ -75,6 +85,7 @@ class ArchiveKeeper::Impl {
   uint64_t change_count() const;
   uint64_t WaitForChange(uint64_t seen, absl::Duration timeout) const;
   absl::Status health() const;
+  RemovalCounts removals() const;
 
  private:
   struct Request {
@@ -100,6 +111,7 @@ class ArchiveKeeper::Impl {
   };
 
   void Run();
+  std::chrono::nanoseconds Patience() const;
   void Announce();
 
   Archive& archive_;
@@ -107,6 +119,7 @@ class ArchiveKeeper::Impl {
   const std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<SegmentStore> store_;
   const RecoveryReport recovery_;
+  const ArchiveKeeperOptions options_;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
@@ -115,17 +128,22 @@ class ArchiveKeeper::Impl {
   bool stop_ = false;
   uint64_t change_count_ = 0;  // as the store had them when the thread last looked
   absl::Status health_;
+  RemovalCounts removals_;
 
   std::thread thread_;
 };
 
-absl::Status ArchiveKeeper::Impl::Start() {
+absl::Status ArchiveKeeper::Impl::Start(RetentionPolicy policy) {
   SegmentStoreOptions options;
   options.directory = archive_.directory();
   options.meta = archive_.meta();
   options.last_segment_id = static_cast<uint64_t>(recovery_.last_segment_id);
   options.kept_out = recovery_.slots_kept_out;
-  options.clock = [] { return UnixNanos{absl::GetCurrentTimeNanos()}; };
+  options.clock = Now;
+  options.policy = std::move(policy);
+  options.save_policy = [this](const RetentionPolicy& changed) {
+    return WritePolicyFile(archive_.directory(), changed);
+  };
   SLUICE_ASSIGN_OR_RETURN(store_, SegmentStore::Open(std::move(options), files_, *catalog_));
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
@@ -201,6 +219,11 @@ absl::Status ArchiveKeeper::Impl::health() const {
   return health_;
 }
 
+RemovalCounts ArchiveKeeper::Impl::removals() const {
+  const std::lock_guard lock(mutex_);
+  return removals_;
+}
+
 // ---- on the keeper's thread
 
 void ArchiveKeeper::Impl::Run() {
@@ -209,12 +232,7 @@ void ArchiveKeeper::Impl::Run() {
     {
       std::unique_lock lock(mutex_);
       const auto ready = [&] { return stop_ || !mail_.empty(); };
-      // What the catalog refused is offered again.
-      if (store_->unpublished()) {
-        work_.wait_for(lock, kRetryCatalog, ready);
-      } else {
-        work_.wait(lock, ready);
-      }
+      work_.wait_for(lock, Patience(), ready);
       std::swap(mail, mail_);
       if (stop_ && mail.empty()) break;
     }
@@ -234,14 +252,31 @@ void ArchiveKeeper::Impl::Run() {
       Announce();
       request.ready(std::move(loan));
     }
+    const UnixNanos due = options_.tidy ? store_->tidy_time() : kEndOfTime;
+    if (due <= Now()) {
+      store_->Tidy(1);
+      Announce();
+    }
   }
   store_->Publish({});
+}
+
+// How long there is nothing to do, unless mail comes.
+std::chrono::nanoseconds ArchiveKeeper::Impl::Patience() const {
+  std::chrono::nanoseconds patience = kLookAtClock;
+  // What the catalog refused is offered again.
+  if (store_->unpublished()) patience = kRetryCatalog;
+  if (!options_.tidy) return patience;
+  const UnixNanos due_at = store_->tidy_time();
+  const std::chrono::nanoseconds due{due_at.value - Now().value};
+  return std::max<std::chrono::nanoseconds>(std::min(patience, due), kTidyPause);
 }
 
 // Tells other threads what the store has come to.
 void ArchiveKeeper::Impl::Announce() {
   const std::lock_guard lock(mutex_);
   health_ = store_->health();
+  removals_ = store_->removals();
   if (change_count_ == store_->changes()) return;
   change_count_ = store_->changes();
   changed_.notify_all();
@@ -277,7 +312,8 @@ absl::StatusOr<Recovered> OpenAndRecover(Archive& archive, const std::string& pa
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ArchiveKeeper>> ArchiveKeeper::Start(Archive& archive) {
+absl::StatusOr<std::unique_ptr<ArchiveKeeper>> ArchiveKeeper::Start(
+    Archive& archive, const ArchiveKeeperOptions& options) {
   const std::string path = Archive::CatalogPath(archive.directory());
   const bool missing = access(path.c_str(), F_OK) != 0 && archive.meta().epoch > 1;
   absl::StatusOr<Recovered> recovered = OpenAndRecover(archive, path, missing);
@@ -292,9 +328,12 @@ absl::StatusOr<std::unique_ptr<ArchiveKeeper>> ArchiveKeeper::Start(Archive& arc
   }
   if (!recovered.ok()) return recovered.status();
   if (!note.empty()) recovered->report.notes.insert(recovered->report.notes.begin(), note);
-  auto impl =
-      std::make_unique<Impl>(archive, std::move(recovered->catalog), std::move(recovered->report));
-  SLUICE_RETURN_IF_ERROR(impl->Start());
+  SLUICE_ASSIGN_OR_RETURN(
+      RetentionPolicy policy,
+      RecoverPolicy(archive.directory(), *recovered->catalog, &recovered->report.notes));
+  auto impl = std::make_unique<Impl>(archive, std::move(recovered->catalog),
+                                     std::move(recovered->report), options);
+  SLUICE_RETURN_IF_ERROR(impl->Start(std::move(policy)));
   return std::unique_ptr<ArchiveKeeper>(new ArchiveKeeper(std::move(impl)));
 }
 
@@ -318,6 +357,64 @@ absl::Status ArchiveKeeper::PutRecording(const RecordingRow& row) {
 absl::Status ArchiveKeeper::DeleteRecording(const std::string& id) {
   return impl_->Call([&] { return impl_->store().DeleteRecording(id); });
 }
+absl::Status ArchiveKeeper::SetRetentionClasses(std::vector<RetentionClass> classes,
+                                                const std::string& actor) {
+  return impl_->Call([&] { return impl_->store().SetRetentionClasses(std::move(classes), actor); });
+}
+absl::StatusOr<HoldState> ArchiveKeeper::CreateHold(Hold hold, const std::string& actor) {
+  absl::StatusOr<HoldState> result = absl::UnknownError("");
+  impl_
+      ->Call([&] {
+        result = impl_->store().CreateHold(std::move(hold), actor);
+        return result.status();
+      })
+      .IgnoreError();
+  return result;
+}
+absl::StatusOr<HoldState> ArchiveKeeper::ReleaseHold(const std::string& id,
+                                                     const std::string& actor) {
+  absl::StatusOr<HoldState> result = absl::UnknownError("");
+  impl_
+      ->Call([&] {
+        result = impl_->store().ReleaseHold(id, actor);
+        return result.status();
+      })
+      .IgnoreError();
+  return result;
+}
+std::vector<RemovedSegment> ArchiveKeeper::ApplyRetention(const std::string& actor) {
+  constexpr size_t kAtATime = 4;
+  std::vector<RemovedSegment> all;
+  std::vector<RemovedSegment> some;
+  const auto tidy = [&] {
+    some = impl_->store().Tidy(kAtATime);
+    return absl::OkStatus();
+  };
+  do {
+    impl_->Call(tidy).IgnoreError();
+    all.insert(all.end(), some.begin(), some.end());
+  } while (some.size() == kAtATime);
+  impl_
+      ->Call([&] {
+        impl_->store().Audit(actor, "retention applied", "",
+                             absl::StrCat(all.size(), " segments removed"));
+        return absl::OkStatus();
+      })
+      .IgnoreError();
+  return all;
+}
+Retention ArchiveKeeper::retention() const {
+  std::optional<Retention> copy;
+  impl_
+      ->Call([&] {
+        copy = impl_->store().retention();
+        return absl::OkStatus();
+      })
+      .IgnoreError();
+  return *std::move(copy);
+}
+RemovalCounts ArchiveKeeper::removals() const { return impl_->removals(); }
+
 void ArchiveKeeper::Flush() {
   // Only waits: whether the catalog took it, health() tells.
   impl_->Call([] { return absl::OkStatus(); }).IgnoreError();

@@ -6,22 +6,32 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/recovery.h"
+#include "writer/archive/segment_store.h"
 #include "writer/catalog/catalog.h"
+#include "writer/retention/retention.h"
 #include "writer/segment/segment_keeper.h"
 
 namespace sluice {
+
+struct ArchiveKeeperOptions {
+  // Removes by itself what is due by age or quota, and ends holds whose time is over. Whoever only
+  // looks at an archive, or repairs it, leaves that alone.
+  bool tidy = false;
+};
 
 // Owned by the recorder; outlives every lane. All methods may be called from any thread.
 class ArchiveKeeper final : public SegmentKeeper {
  public:
   // Recovers the archive (see recovery.h), then starts the thread. `archive` outlives the keeper.
-  static absl::StatusOr<std::unique_ptr<ArchiveKeeper>> Start(Archive& archive);
+  static absl::StatusOr<std::unique_ptr<ArchiveKeeper>> Start(
+      Archive& archive, const ArchiveKeeperOptions& options = {});
   // Finishes what was published before, then stops.
   ~ArchiveKeeper() override;
 
@@ -35,6 +45,16 @@ class ArchiveKeeper final : public SegmentKeeper {
   // Wait for the keeper's thread. Recordings that are being written hold on to their segments.
   absl::Status PutRecording(const RecordingRow& row);
   absl::Status DeleteRecording(const std::string& id);
+  // Who keeps what: see SegmentStore.
+  absl::Status SetRetentionClasses(std::vector<RetentionClass> classes, const std::string& actor);
+  absl::StatusOr<HoldState> CreateHold(Hold hold, const std::string& actor);
+  absl::StatusOr<HoldState> ReleaseHold(const std::string& id, const std::string& actor);
+  // Removes all that is due now, a few segments at a time, so that recordings go on.
+  std::vector<RemovedSegment> ApplyRetention(const std::string& actor);
+  // A copy of what it knows.
+  Retention retention() const;
+  RemovalCounts removals() const;
+
   // Returns when all that was published before the call can be read from the catalog.
   void Flush();
 

@@ -366,6 +366,92 @@ TEST_F(ArchiveKeeperTest, ACatalogThatRefusesStopsNothing) {
   EXPECT_TRUE(Reader()->Stream(StreamId{3}).ok());
 }
 
+// ---- retention
+
+Hold HoldOnTest() {
+  Hold hold;
+  hold.id = "case-17";
+  hold.owner = "alice";
+  hold.selector.recording = "test";
+  hold.budget = MiB(2);
+  return hold;
+}
+
+TEST_F(ArchiveKeeperTest, HoldsOutliveTheirCatalogAndTheirFile) {
+  Start();
+  Record(1);
+  const auto held = keeper_->CreateHold(HoldOnTest(), "user 0");
+  ASSERT_TRUE(held.ok()) << held.status();
+  const auto holds = [&] { return keeper_->retention().holds(); };
+  const auto lose = [&](const std::string& name) {
+    keeper_.reset();
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(archive_.directory() + "/" + name + suffix);
+    }
+    Restart();
+  };
+  lose("catalog.db");
+  EXPECT_THAT(holds(), SizeIs(1));
+  lose("RETENTION");
+  EXPECT_THAT(holds(), SizeIs(1));
+  EXPECT_THAT(keeper_->recovery().notes, Contains(HasSubstr("RETENTION was missing")));
+  EXPECT_TRUE(std::filesystem::exists(archive_.directory() + "/RETENTION"));
+  lose("catalog.db");
+  ASSERT_THAT(holds(), SizeIs(1));
+  EXPECT_EQ(holds()[0], held->hold);
+  for (uint64_t stream = 2; stream <= 12; ++stream) Record(stream);
+  keeper_->Flush();
+  EXPECT_TRUE(Reader()->Stream(StreamId{1}).ok());
+}
+
+TEST_F(ArchiveKeeperTest, ADamagedPolicyIsTakenFromTheCatalogOrNotAtAll) {
+  Start();
+  Record(1);
+  ASSERT_TRUE(keeper_->CreateHold(HoldOnTest(), "user 0").ok());
+  keeper_.reset();
+  const std::string path = archive_.directory() + "/RETENTION";
+  std::ofstream(path, std::ios::app) << "x";
+  Restart();
+  EXPECT_THAT(keeper_->retention().holds(), SizeIs(1));
+  EXPECT_THAT(keeper_->recovery().notes, Contains(HasSubstr("made anew from the catalog")));
+  EXPECT_TRUE(std::filesystem::exists(path + ".damaged"));
+
+  keeper_.reset();
+  std::ofstream(path, std::ios::app) << "x";
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(archive_.CatalogPath() + suffix);
+  }
+  archive_.Reopen();
+  const absl::Status refused = ArchiveKeeper::Start(*archive_).status();
+  EXPECT_TRUE(absl::IsDataLoss(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("What is held cannot be known"));
+  archive_.Reopen();
+  EXPECT_TRUE(absl::IsDataLoss(ArchiveKeeper::Start(*archive_).status()));  // nor the next time
+}
+
+TEST_F(ArchiveKeeperTest, OnlyAKeeperThatTidiesRemovesByItself) {
+  Start();
+  RetentionClass rule;
+  rule.max_age = absl::Milliseconds(1);  // what is recorded here is from 1970
+  ASSERT_TRUE(keeper_->SetRetentionClasses({rule}, "test").ok());
+  Record(1);
+  keeper_->Flush();
+  EXPECT_TRUE(Reader()->Stream(StreamId{1}).ok());
+  const auto removed = keeper_->ApplyRetention("user 0");
+  ASSERT_THAT(removed, SizeIs(1));
+  EXPECT_EQ(removed[0].rule, RetentionRule::kAge);
+  EXPECT_TRUE(absl::IsNotFound(Reader()->Stream(StreamId{1}).status()));
+
+  keeper_.reset();
+  archive_.Reopen();
+  keeper_ = *ArchiveKeeper::Start(*archive_, {.tidy = true});
+  uint64_t seen = keeper_->change_count();
+  Record(2);
+  while (keeper_->removals().age == 0) seen = keeper_->WaitForChange(seen, absl::Seconds(1));
+  EXPECT_TRUE(absl::IsNotFound(Reader()->Stream(StreamId{2}).status()));
+  EXPECT_EQ(Record(3), SegmentId{3});
+}
+
 // A slot that the disk refuses is left out for good.
 TEST_F(ArchiveKeeperTest, ABadSlotIsLeftOut) {
   Start();

@@ -230,7 +230,10 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   if (!known && header->replaced.segment_id != 0) {
     replaced_[header->replaced.segment_id] = header->replaced;
   }
-  if (IsEmptySlot(*header)) return ForgetRow(row, RemovalReason::kRecordingDeleted);
+  if (IsEmptySlot(*header)) {
+    const bool by_rule = header->replaced.segment_id == header->segment_id;
+    return ForgetRow(row, by_rule ? RemovalReason::kRetention : RemovalReason::kRecordingDeleted);
+  }
   if (deleted_.contains(header->recording_uid)) return EraseDeleted(slot, *header, row);
   if (row && !known) {
     // A newer one: the catalog lost its last moments, in which the slot was reused.

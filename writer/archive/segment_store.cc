@@ -4,31 +4,85 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ingest/check.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/replaced_segment.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
+namespace {
+
+RetentionSegment RetentionSegmentOf(const SegmentRow& row, bool sealed) {
+  RetentionSegment segment;
+  segment.id = row.id;
+  segment.recording_uid = row.recording_uid;
+  segment.recording = row.recording;
+  segment.lane = row.lane;
+  segment.sealed = sealed;
+  segment.written = row.durable;
+  segment.payload = row.payload;
+  segment.first_time = row.first_time;
+  segment.last_time = row.last_time;
+  return segment;
+}
+
+}  // namespace
+
+SegmentStore::SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog)
+    : options_(std::move(options)),
+      files_(&files),
+      catalog_(&catalog),
+      slots_(options_.meta.segment_count),
+      disks_(std::max<size_t>(options_.meta.disks.size(), 1)),
+      retention_(options_.meta.segment, options_.meta.segment_count),
+      generation_(options_.policy.generation),
+      last_id_(options_.last_segment_id) {}
 
 absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(SegmentStoreOptions options,
                                                                  SlotFiles& files,
                                                                  Catalog& catalog) {
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, catalog.Segments());
   auto store = std::unique_ptr<SegmentStore>(new SegmentStore(std::move(options), files, catalog));
-  const SegmentStoreOptions& known = store->options_;
-  store->slots_.resize(known.meta.segment_count);
-  for (const SegmentRow& row : rows) {
-    store->slots_.at(row.slot) = {SlotState::kSealed, row, true, 0};
-  }
-  for (const uint32_t slot : known.kept_out) store->slots_.at(slot).state = SlotState::kKeptOut;
-  store->last_id_ = known.last_segment_id;
-  for (uint32_t slot = 0; slot < known.meta.segment_count; ++slot) {
-    store->disk_of_slot_.push_back(known.meta.DiskOf(slot));
-  }
-  store->disk_out_.resize(std::max<size_t>(known.meta.disks.size(), 1));
-  SLUICE_ASSIGN_OR_RETURN(store->sealed_, TrackLinks::Read(catalog));
+  SLUICE_RETURN_IF_ERROR(store->Load());
   return store;
+}
+
+absl::Status SegmentStore::Load() {
+  retention_.SetClasses(options_.policy.classes);
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, catalog_->Recordings());
+  for (const RecordingRow& row : recordings) {
+    retention_.SetRecording(row.uid, row.id, row.retention_class);
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, catalog_->Segments());
+  for (const SegmentRow& row : rows) {
+    slots_.at(row.slot) = {SlotState::kSealed, row, true, 0, {}};
+  }
+  for (const uint32_t slot : options_.kept_out) slots_.at(slot).state = SlotState::kKeptOut;
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    disk_of_slot_.push_back(options_.meta.DiskOf(i));
+    DiskUse& disk = disks_[disk_of_slot_[i]];
+    const Slot& slot = slots_[i];
+    const bool kept_out = slot.state == SlotState::kKeptOut;
+    if (!kept_out) ++disk.usable;
+    if (slot.state == SlotState::kFree) disk.free.insert(i);
+    if (slot.row.id == SegmentId{}) {
+      if (kept_out) retention_.LoseSlot();
+      continue;
+    }
+    slot_of_[slot.row.id] = i;
+    retention_.Add(RetentionSegmentOf(slot.row, true));
+    if (kept_out) retention_.Strand(slot.row.id);
+  }
+  for (const Hold& hold : options_.policy.holds) {
+    absl::StatusOr<Selected> selected = Select(hold.selector);
+    // What it selected may be gone; the hold stands until it is released.
+    if (absl::IsNotFound(selected.status())) selected = Selected{};
+    SLUICE_RETURN_IF_ERROR(selected.status());
+    retention_.RestoreHold(hold, selected->parts, selected->active);
+  }
+  AuditFilledHolds();
+  SLUICE_ASSIGN_OR_RETURN(sealed_, TrackLinks::Read(*catalog_));
+  return absl::OkStatus();
 }
 
 void SegmentStore::OnCatalog(const absl::Status& status) {
@@ -44,10 +98,34 @@ RemovalCause SegmentStore::Cause(RemovalReason reason) const {
   return {reason, "", options_.clock()};
 }
 
+RemovalCause SegmentStore::CauseOf(RetentionRule rule) const {
+  if (rule == RetentionRule::kPressure) return Cause(RemovalReason::kReused);
+  return {RemovalReason::kRetention, std::string(RetentionRuleName(rule)), options_.clock()};
+}
+
 SegmentStore::Slot* SegmentStore::Find(SegmentId segment) {
-  const auto at = std::find_if(slots_.begin(), slots_.end(),
-                               [&](const Slot& slot) { return slot.row.id == segment; });
-  return at == slots_.end() ? nullptr : &*at;
+  const auto at = slot_of_.find(segment);
+  return at == slot_of_.end() ? nullptr : &slots_[at->second];
+}
+
+void SegmentStore::Vacate(uint32_t index, bool usable) {
+  Slot& slot = slots_[index];
+  DiskUse& disk = disks_[disk_of_slot_[index]];
+  bool was_usable = slot.state != SlotState::kKeptOut && !disk.out;
+  if (slot.row.id != SegmentId{}) {
+    slot_of_.erase(slot.row.id);
+    retention_.Remove(slot.row.id);
+  }
+  slot = Slot();
+  if (usable && was_usable) {
+    disk.free.insert(index);
+    return;
+  }
+  disk.free.erase(index);
+  slot.state = SlotState::kKeptOut;
+  if (!was_usable) return;
+  --disk.usable;
+  retention_.LoseSlot();
 }
 
 // ---- publishing
@@ -56,10 +134,12 @@ SegmentStore::Slot* SegmentStore::Find(SegmentId segment) {
 absl::Status SegmentStore::EnsureInCatalog(const SegmentUpdate& update) {
   Slot* const slot = Find(update.segment);
   if (slot == nullptr || slot->in_catalog) return absl::OkStatus();
-  SegmentRow begun = slot->row;
-  begun.sealed = false;  // what it holds, the update says
+  SegmentRow begun = slot->row;  // what it holds by now, the update says
+  begun.sealed = false;
   begun.durable = {kBlockBytes};
-  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(begun, Cause(RemovalReason::kReused)));
+  begun.first_time = begun.last_time = {};
+  begun.payload = {};
+  SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(begun, slot->replaced));
   slot->in_catalog = true;
   return absl::OkStatus();
 }
@@ -80,8 +160,12 @@ void SegmentStore::OnPublished(Slot& slot, const SegmentUpdate& update) {
 }
 
 void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
-  for (SegmentUpdate& update : more) pending_.Add(std::move(update));
-  if (pending_.empty()) return;
+  for (SegmentUpdate& update : more) {
+    retention_.Update(update);
+    pending_.Add(std::move(update));
+  }
+  AuditFilledHolds();
+  if (pending_.empty()) return FlushAudit();
   // Updates of segments that were given away meanwhile have no place any more.
   std::vector<SegmentUpdate> updates = pending_.Take();
   std::erase_if(updates, [&](const SegmentUpdate& u) { return Find(u.segment) == nullptr; });
@@ -95,6 +179,7 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
     for (SegmentUpdate& update : updates) pending_.Add(std::move(update));
   }
   OnCatalog(status);
+  FlushAudit();
 }
 
 // ---- lending
@@ -105,53 +190,36 @@ void SegmentStore::Return(SegmentId segment) {
   if (slot->in_catalog) OnCatalog(catalog_->ForgetSegment(segment));
   uint64_t& last = last_of_track_[{slot->row.recording_uid, slot->row.lane}];
   if (last == static_cast<uint64_t>(segment)) last = slot->previous;
-  *slot = Slot();
+  Vacate(slot->row.slot, /*usable=*/true);
 }
 
 // On the disk that is the least full, so that a ring goes round over all of them and their
 // bandwidths add up. Equally full ones are taken in turn, beginning with the lane's.
 std::optional<uint32_t> SegmentStore::ChooseFreeSlot(LaneId lane) const {
-  struct Use {
-    uint64_t usable = 0;
-    uint64_t used = 0;
-    std::optional<uint32_t> free;
-  };
-  std::vector<Use> disks(disk_out_.size());
-  for (uint32_t i = 0; i < slots_.size(); ++i) {
-    Use& disk = disks[disk_of_slot_[i]];
-    if (slots_[i].state == SlotState::kKeptOut) continue;
-    ++disk.usable;
-    if (slots_[i].state != SlotState::kFree) {
-      ++disk.used;
-    } else if (!disk.free) {
-      disk.free = i;
-    }
+  const DiskUse* best = nullptr;
+  for (size_t i = 0; i < disks_.size(); ++i) {
+    const DiskUse& disk = disks_[(static_cast<size_t>(lane) + i) % disks_.size()];
+    if (disk.free.empty()) continue;
+    if (best == nullptr || disk.used() * best->usable < best->used() * disk.usable) best = &disk;
   }
-  const Use* best = nullptr;
-  for (size_t i = 0; i < disks.size(); ++i) {
-    const size_t number = (static_cast<size_t>(lane) + i) % disks.size();
-    const Use& disk = disks[number];
-    if (!disk.free || disk_out_[number]) continue;
-    if (best == nullptr || disk.used * best->usable < best->used * disk.usable) best = &disk;
-  }
-  return best == nullptr ? std::nullopt : best->free;
-}
-
-std::optional<uint32_t> SegmentStore::ChooseSlot(LaneId lane) const {
-  if (const std::optional<uint32_t> free = ChooseFreeSlot(lane)) return free;
-  std::optional<uint32_t> oldest;
-  for (uint32_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].state != SlotState::kSealed || disk_out_[disk_of_slot_[i]]) continue;
-    if (!oldest || slots_[i].row.id < slots_[*oldest].row.id) oldest = i;
-  }
-  return oldest;
+  if (best == nullptr) return std::nullopt;
+  return *best->free.begin();
 }
 
 absl::StatusOr<SegmentLoan> SegmentStore::Lend(const TrackIdentity& track) {
   absl::Status refused;
-  while (const std::optional<uint32_t> slot = ChooseSlot(track.lane)) {
-    absl::StatusOr<SegmentLoan> loan = Lend(*slot, track);
-    if (loan.ok()) return loan;
+  while (true) {
+    const std::optional<Removal> goes = retention_.NextFor(track.recording_uid, options_.clock());
+    const std::optional<uint32_t> slot =
+        goes ? slot_of_.at(goes->segment) : ChooseFreeSlot(track.lane);
+    if (!slot) break;
+    const RemovalCause why = goes ? CauseOf(goes->rule) : Cause(RemovalReason::kReused);
+    absl::StatusOr<SegmentLoan> loan = Lend(*slot, track, why);
+    if (loan.ok()) {
+      if (goes) Count(goes->rule);
+      OnLent();
+      return loan;
+    }
     refused = loan.status();
     TakeOut(disk_of_slot_[*slot], refused);
   }
@@ -160,9 +228,11 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(const TrackIdentity& track) {
                                                " can be written: ", refused.message(),
                                                "; check the disk"));
   }
+  const std::string why = retention_.WhyNothingMayGo();
+  OnExhausted(why);
   return absl::ResourceExhaustedError(
-      absl::StrCat("all ", slots_.size(), " segments of archive ", options_.directory,
-                   " are being written: use an archive with more segments"));
+      absl::StrCat("no segment of archive ", options_.directory, " may go. It has ", why,
+                   ". Release a hold, or use an archive with more segments"));
 }
 
 SegmentHeader SegmentStore::HeaderOf(const Slot& slot) const {
@@ -178,15 +248,18 @@ SegmentHeader SegmentStore::HeaderOf(const Slot& slot) const {
 
 // First the catalog forgets what the slot held, then the header says so in the file, and only
 // then is anything written over it: see writer/FORMAT.md.
-absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdentity& track) {
+absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdentity& track,
+                                               const RemovalCause& why) {
   SLUICE_CHECK(track.recording_uid != 0);
   SLUICE_CHECK(track.kind >= ExtentKind::kStream && track.kind <= ExtentKind::kPacket);
   SLUICE_CHECK(track.recording.size() <= kRecordingNameBytesMax);
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
   const SegmentRow replaced = slot.state == SlotState::kSealed ? slot.row : SegmentRow();
-  if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row);
-  slot = {SlotState::kOpen, SegmentRow(), false, last_of_track};
+  if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row, why);
+  Vacate(index, /*usable=*/true);
+  disks_[disk_of_slot_[index]].free.erase(index);
+  slot = {SlotState::kOpen, SegmentRow(), false, last_of_track, why};
   slot.row.id = SegmentId{++last_id_};
   slot.row.slot = index;
   slot.row.recording_uid = track.recording_uid;
@@ -195,7 +268,9 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   slot.row.epoch = options_.meta.epoch;
   slot.row.durable = {kBlockBytes};
   slot.row.previous = SegmentId{slot.previous};
-  const absl::Status begun = catalog_->BeginSegment(slot.row, Cause(RemovalReason::kReused));
+  slot_of_[slot.row.id] = index;
+  retention_.Add(RetentionSegmentOf(slot.row, false));
+  const absl::Status begun = catalog_->BeginSegment(slot.row, why);
   slot.in_catalog = begun.ok();
   OnCatalog(begun);
 
@@ -204,14 +279,16 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   header.lane = static_cast<uint16_t>(track.lane);
   header.recording_uid = track.recording_uid;
   std::memcpy(header.recording, track.recording.data(), track.recording.size());
+  const std::string retention_class = retention_.WantedClassOf(track.recording_uid);
+  retention_class.copy(header.retention_class, kRecordingNameBytesMax);
   header.previous_segment_id = slot.previous;
-  header.replaced = Replaced(replaced, Cause(RemovalReason::kReused));
+  header.replaced = Replaced(replaced, why);
   SealSegmentHeader(header);
   absl::Status status = files_->WriteHeader(index, header);
   if (status.ok()) status = files_->Sync(index);
   if (!status.ok()) {
     if (slot.in_catalog) OnCatalog(catalog_->ForgetSegment(slot.row.id));
-    slot = {SlotState::kKeptOut, SegmentRow(), false, 0};
+    Vacate(index, /*usable=*/false);
     return status;
   }
   last_of_track = last_id_;
@@ -225,17 +302,25 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
 // ---- disks that fail
 
 bool SegmentStore::IsLast(uint32_t disk) const {
-  for (uint32_t i = 0; i < slots_.size(); ++i) {
-    const uint32_t other = disk_of_slot_[i];
-    if (other == disk || disk_out_[other]) continue;
-    if (slots_[i].state != SlotState::kKeptOut) return false;
+  for (uint32_t other = 0; other < disks_.size(); ++other) {
+    if (other != disk && !disks_[other].out && disks_[other].usable > 0) return false;
   }
   return true;
 }
 
 void SegmentStore::TakeOut(uint32_t disk, const absl::Status& why) {
-  if (disk_out_[disk] || IsLast(disk)) return;
-  disk_out_[disk] = true;
+  DiskUse& use = disks_[disk];
+  if (use.out || IsLast(disk)) return;
+  use.out = true;
+  use.free.clear();
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (disk_of_slot_[i] != disk || slots_[i].state == SlotState::kKeptOut) continue;
+    if (slots_[i].state == SlotState::kFree) {
+      retention_.LoseSlot();
+    } else {
+      retention_.Strand(slots_[i].row.id);
+    }
+  }
   files_->TakeOut(disk, std::string(why.message()));
 }
 
@@ -245,18 +330,20 @@ void SegmentStore::Refuse(SegmentId segment, const absl::Status& why) {
 }
 
 // Data goes in the order of its age. Where it lies on a disk that is not in use it would be left
-// behind, and its streams would have a hole.
-void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused) {
+// behind, and its streams would have a hole. What is held stays, hole or not.
+void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused, const RemovalCause& why) {
+  if (retention_.stranded() == 0) return;
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
-    const bool out = slot.state == SlotState::kKeptOut || disk_out_[disk_of_slot_[i]];
+    const bool out = slot.state == SlotState::kKeptOut || disks_[disk_of_slot_[i]].out;
     const bool older = slot.row.id != SegmentId{} && slot.row.id < reused.id;
     if (!out || !older || slot.state == SlotState::kFree || slot.state == SlotState::kOpen ||
-        slot.row.recording_uid != reused.recording_uid || slot.row.lane != reused.lane) {
+        slot.row.recording_uid != reused.recording_uid || slot.row.lane != reused.lane ||
+        retention_.IsHeld(slot.row.id)) {
       continue;
     }
-    OnCatalog(catalog_->ForgetSegment(slot.row.id, Cause(RemovalReason::kReused)));
-    slot = {SlotState::kKeptOut, SegmentRow(), false, 0};
+    OnCatalog(catalog_->ForgetSegment(slot.row.id, why));
+    Vacate(i, /*usable=*/false);
   }
 }
 
@@ -264,7 +351,9 @@ void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused) {
 
 absl::Status SegmentStore::PutRecording(const RecordingRow& row) {
   const absl::Status status = catalog_->PutRecording(row);
-  if (!absl::IsAlreadyExists(status)) OnCatalog(status);
+  if (absl::IsAlreadyExists(status)) return status;
+  OnCatalog(status);
+  retention_.SetRecording(row.uid, row.id, row.retention_class);
   return status;
 }
 
@@ -274,6 +363,11 @@ absl::Status SegmentStore::DeleteRecording(const std::string& id) {
     return absl::FailedPreconditionError(
         absl::StrCat("recording \"", id, "\" is being written: stop it first"));
   }
+  if (const std::vector<std::string> holds = retention_.HoldsOf(row.uid); !holds.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("recording \"", id, "\" is held by \"",
+                                                      absl::StrJoin(holds, "\", \""),
+                                                      "\": release it first"));
+  }
   const absl::Status status =
       catalog_->DeleteRecording(id, Cause(RemovalReason::kRecordingDeleted));
   OnCatalog(status);
@@ -281,11 +375,10 @@ absl::Status SegmentStore::DeleteRecording(const std::string& id) {
   // The catalog remembers that the recording is deleted until its headers are known to be gone,
   // so these writes need no sync and may fail.
   for (uint32_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
+    const Slot& slot = slots_[i];
     if (slot.state == SlotState::kFree || slot.row.recording_uid != row.uid) continue;
     const bool erased = files_->WriteHeader(i, EmptySlotHeader(HeaderOf(slot))).ok();
-    const bool usable = erased && slot.state != SlotState::kKeptOut;
-    slot = {usable ? SlotState::kFree : SlotState::kKeptOut, SegmentRow(), false, 0};
+    Vacate(i, /*usable=*/erased);
   }
   return absl::OkStatus();
 }

@@ -7,10 +7,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ingest/units.h"
@@ -18,6 +20,7 @@
 #include "writer/archive/track_links.h"
 #include "writer/archive/update_queue.h"
 #include "writer/catalog/catalog.h"
+#include "writer/retention/retention.h"
 #include "writer/segment/format.h"
 #include "writer/segment/segment_keeper.h"
 
@@ -41,7 +44,23 @@ struct SegmentStoreOptions {
   ArchiveMeta meta;
   uint64_t last_segment_id = 0;      // ids go on after this one
   std::vector<uint32_t> kept_out;    // slots that must not be written to
-  std::function<UnixNanos()> clock;  // what goes into headers
+  std::function<UnixNanos()> clock;  // what goes into headers, and what retention goes by
+  RetentionPolicy policy;
+  // Makes a changed policy durable, before it is in force. Null: it lasts as long as the store.
+  std::function<absl::Status(const RetentionPolicy&)> save_policy;
+};
+
+// How many segments each rule has removed.
+struct RemovalCounts {
+  uint64_t age = 0;
+  uint64_t quota = 0;
+  uint64_t pressure = 0;
+};
+
+// One that a rule has removed.
+struct RemovedSegment {
+  SegmentRow row;
+  RetentionRule rule;
 };
 
 // Has no thread and never waits for anything but its files and its catalog, so that one seed can
@@ -55,8 +74,9 @@ class SegmentStore {
   static absl::StatusOr<std::unique_ptr<SegmentStore>> Open(SegmentStoreOptions options,
                                                             SlotFiles& files, Catalog& catalog);
 
-  // An empty segment: a free slot, on the disk that is the least full, else that of the oldest
-  // sealed segment. UNAVAILABLE: every slot is refused. RESOURCE_EXHAUSTED: all are being written.
+  // An empty segment: in a free slot, on the disk that is the least full, or in that of a segment
+  // that has to go (see NextFor in ../retention/rules.h). UNAVAILABLE: every slot is refused.
+  // RESOURCE_EXHAUSTED: none may go, and the message says who has them.
   absl::StatusOr<SegmentLoan> Lend(const TrackIdentity& track);
   // A loan into which nothing was written.
   void Return(SegmentId segment);
@@ -68,10 +88,30 @@ class SegmentStore {
   // Takes the updates over, and tells the catalog of these and of what it refused before.
   void Publish(std::vector<SegmentUpdate> updates);
   // Whether something waits for a catalog that takes it: Publish({}) tries again.
-  bool unpublished() const { return !pending_.empty(); }
+  bool unpublished() const { return !pending_.empty() || !pending_audit_.empty(); }
 
   absl::Status PutRecording(const RecordingRow& row);
+  // FAILED_PRECONDITION: it is being written, or somebody holds some of it.
   absl::Status DeleteRecording(const std::string& id);
+
+  // Who keeps what (segment_store_retention.cc). A call that fails changes nothing. `actor` is for
+  // the audit.
+  //
+  // In place of the classes there were.
+  absl::Status SetRetentionClasses(std::vector<RetentionClass> classes, const std::string& actor);
+  // A hold without an id gets one. See Retention::AddHold; NOT_FOUND: no such recording or stream.
+  absl::StatusOr<HoldState> CreateHold(Hold hold, const std::string& actor);
+  // As it was. NOT_FOUND.
+  absl::StatusOr<HoldState> ReleaseHold(const std::string& id, const std::string& actor);
+  // Ends the holds whose time is over, and removes what is due by age or quota, at most `limit`
+  // segments.
+  std::vector<RemovedSegment> Tidy(size_t limit);
+  // When that has something to do next.
+  UnixNanos tidy_time() const;
+  void Audit(const std::string& actor, const std::string& action, const std::string& object,
+             const std::string& detail);
+  const Retention& retention() const { return retention_; }
+  const RemovalCounts& removals() const { return removals_; }
 
   // What the catalog answered last.
   const absl::Status& health() const { return health_; }
@@ -90,20 +130,50 @@ class SegmentStore {
     SegmentRow row;
     bool in_catalog = false;  // false: the catalog refused the segment, and still has to learn it
     uint64_t previous = 0;    // the segment that its track had before
+    RemovalCause replaced;    // why the segment went that was here before
   };
+  struct DiskUse {
+    bool out = false;         // it has failed
+    uint64_t usable = 0;      // slots that are not kept out
+    std::set<uint32_t> free;  // of these; none when it is out
+    uint64_t used() const { return usable - free.size(); }
+  };
+  // How often the audit says that nothing may go, at most.
+  static constexpr int64_t kExhaustedAgainNs = 60'000'000'000;
+  static constexpr int64_t kTidyAgainNs = 1'000'000'000;  // after a failure
+  static constexpr size_t kPendingAuditMax = 1000;
 
-  SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog)
-      : options_(std::move(options)), files_(&files), catalog_(&catalog) {}
+  SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog);
 
-  std::optional<uint32_t> ChooseSlot(LaneId lane) const;
+  absl::Status Load();
   std::optional<uint32_t> ChooseFreeSlot(LaneId lane) const;
   bool IsLast(uint32_t disk) const;
   void TakeOut(uint32_t disk, const absl::Status& why);
-  void ForgetOlderOnDisksOut(const SegmentRow& reused);
-  absl::StatusOr<SegmentLoan> Lend(uint32_t slot, const TrackIdentity& track);
+  void ForgetOlderOnDisksOut(const SegmentRow& reused, const RemovalCause& why);
+  absl::StatusOr<SegmentLoan> Lend(uint32_t slot, const TrackIdentity& track,
+                                   const RemovalCause& why);
+  void OnExhausted(const std::string& why);
+  void OnLent();
+  // The slot has no segment any more.
+  void Vacate(uint32_t index, bool usable);
   SegmentHeader HeaderOf(const Slot& slot) const;
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
   RemovalCause Cause(RemovalReason reason) const;
+  RemovalCause CauseOf(RetentionRule rule) const;
+  absl::Status SavePolicy();
+  // What a selector stands for: the segments of its stream, and whether more is coming.
+  struct Selected {
+    std::vector<SegmentId> parts;
+    bool active = false;
+  };
+  absl::StatusOr<Selected> Select(const Selector& selector);
+  void Count(RetentionRule rule) {
+    removals_.age += rule == RetentionRule::kAge ? 1 : 0;
+    removals_.quota += rule == RetentionRule::kQuota ? 1 : 0;
+    removals_.pressure += rule == RetentionRule::kPressure ? 1 : 0;
+  }
+  void AuditFilledHolds();
+  void FlushAudit();
   Slot* Find(SegmentId segment);
   void OnPublished(Slot& slot, const SegmentUpdate& update);
   void OnCatalog(const absl::Status& status);
@@ -113,11 +183,19 @@ class SegmentStore {
   Catalog* catalog_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> disk_of_slot_;
-  std::vector<bool> disk_out_;  // by number: it has failed
+  std::vector<DiskUse> disks_;  // by number
+  absl::flat_hash_map<SegmentId, uint32_t> slot_of_;
+  Retention retention_;
+  uint64_t generation_ = 0;  // of the policy
   uint64_t last_id_ = 0;
   std::map<std::pair<uint64_t, LaneId>, uint64_t> last_of_track_;  // in this epoch
   TrackLinks sealed_;                                              // the last of each track
   UpdateQueue pending_;                                            // not in the catalog yet
+  std::vector<AuditRow> pending_audit_;                            // likewise
+  bool exhausted_ = false;                                         // and the audit says so
+  UnixNanos exhausted_at_;
+  UnixNanos tidy_not_before_;
+  RemovalCounts removals_;
   absl::Status health_;
   uint64_t changes_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ingest/check.h"
 #include "ingest/status_macros.h"
 #include "writer/readable.h"
@@ -108,6 +109,12 @@ const std::string& Retention::ClassOf(uint64_t recording_uid) const {
   return classes_[ClassIndexOf(recording_uid)].rule.name;
 }
 
+std::string Retention::WantedClassOf(uint64_t recording_uid) const {
+  const auto found = recordings_.find(recording_uid);
+  if (found == recordings_.end() || found->second.wanted_class == kDefaultClass) return "";
+  return found->second.wanted_class;
+}
+
 void Retention::SetRecording(uint64_t uid, const std::string& name,
                              const std::string& retention_class) {
   const uint32_t index = IndexOf(retention_class);
@@ -126,6 +133,7 @@ void Retention::SetRecording(uint64_t uid, const std::string& name,
 
 // Between Delist and Enlist an entry may be changed.
 void Retention::Enlist(const Entry& entry) {
+  if (entry.segment.stranded) return;
   ClassEntry& its = classes_[entry.segment.class_index];
   ++its.segments;
   if (!entry.holds.empty()) ++its.held;
@@ -136,6 +144,7 @@ void Retention::Enlist(const Entry& entry) {
 }
 
 void Retention::Delist(const Entry& entry) {
+  if (entry.segment.stranded) return;
   ClassEntry& its = classes_[entry.segment.class_index];
   --its.segments;
   if (!entry.holds.empty()) --its.held;
@@ -192,11 +201,27 @@ void Retention::Remove(SegmentId id) {
   for (const HoldNumber number : entry.holds) --holds_.at(number).state.segments;
   for (const HoldNumber number : entry.refused) --holds_.at(number).state.refused;
   if (!entry.segment.sealed) --open_;
+  if (entry.segment.stranded) --stranded_;
   segments_.erase(found);
 }
 
+void Retention::Strand(SegmentId id) {
+  Entry& entry = segments_.at(id);
+  if (entry.segment.stranded) return;
+  Delist(entry);
+  entry.segment.stranded = true;
+  ++stranded_;
+  --slots_;
+}
+
+bool Retention::IsHeld(SegmentId id) const {
+  const auto found = segments_.find(id);
+  return found != segments_.end() && !found->second.holds.empty();
+}
+
 uint32_t Retention::free() const {
-  return slots_ > segments_.size() ? slots_ - static_cast<uint32_t>(segments_.size()) : 0;
+  const auto used = static_cast<uint32_t>(segments_.size()) - stranded_;
+  return slots_ > used ? slots_ - used : 0;
 }
 
 // ---- holds
@@ -432,6 +457,31 @@ UnixNanos Retention::NextTime() const {
 }
 
 // ---- to look at
+
+std::string Retention::WhyNothingMayGo() const {
+  std::vector<std::string> parts;
+  if (open_ > 0) parts.push_back(absl::StrCat(open_, " are being written"));
+  for (const auto& [number, hold] : holds_) {
+    const HoldState& state = hold.state;
+    if (state.segments == 0) continue;
+    parts.push_back(absl::StrCat("hold \"", state.hold.id, "\" of ", state.hold.owner, " has ",
+                                 state.segments));
+  }
+  for (const ClassEntry& its : classes_) {
+    if (its.may_go.empty()) continue;
+    parts.push_back(
+        absl::StrCat(its.may_go.size(), " are reserved for class \"", its.rule.name, "\""));
+  }
+  return absl::StrCat(slots_, " segments of ", Readable(segment_), ": ",
+                      absl::StrJoin(parts, ", "));
+}
+
+std::optional<HoldState> Retention::FindHold(const std::string& id) const {
+  for (const auto& [number, hold] : holds_) {
+    if (hold.state.hold.id == id) return hold.state;
+  }
+  return std::nullopt;
+}
 
 std::vector<Hold> Retention::holds() const {
   std::vector<Hold> holds;

@@ -34,7 +34,7 @@ class Retention {
   // `slots`: how many segments can be written to.
   Retention(ByteCount segment, uint32_t slots);
 
-  // A slot that cannot be written to any more.
+  // An empty slot cannot be written to any more.
   void LoseSlot() { --slots_; }
 
   // FAILED_PRECONDITION, with the numbers: the classes promise more than there is.
@@ -50,6 +50,10 @@ class Retention {
   void Add(RetentionSegment segment);  // its class and its holds are found here
   void Update(const SegmentUpdate& update);
   void Remove(SegmentId segment);
+  // Its disk has failed, and its slot is lost.
+  void Strand(SegmentId segment);
+  uint32_t stranded() const { return stranded_; }
+  bool IsHeld(SegmentId segment) const;
 
   // As CreateHold of the API: refused at once when what it selects now exceeds its budget, or when
   // with its budget used up too few segments would be left to record. A budget of zero becomes
@@ -78,9 +82,14 @@ class Retention {
   uint32_t free() const;
   uint32_t open() const { return open_; }
   ByteCount segment() const { return segment_; }
+  // "8 segments of 1 MiB: 3 are being written, hold "case-17" of alice has 5", for people.
+  std::string WhyNothingMayGo() const;
   std::vector<Hold> holds() const;
+  std::optional<HoldState> FindHold(const std::string& id) const;
   std::vector<RetentionClass> classes() const;  // in the order in which they go under pressure
   const std::string& ClassOf(uint64_t recording_uid) const;
+  // As SetRecording was told; "" when it was not, or it is "default".
+  std::string WantedClassOf(uint64_t recording_uid) const;
   RetentionState state() const;
 
   // How many segments each track needs to record without waiting: one that is being filled, one
@@ -95,7 +104,7 @@ class Retention {
     HoldNumbers holds;
     HoldNumbers refused;  // would hold it, if their budgets allowed it
     HoldNumbers streams;  // holds whose stream has a part here
-    bool may_go() const { return segment.sealed && holds.empty(); }
+    bool may_go() const { return segment.sealed && !segment.stranded && holds.empty(); }
   };
   struct ClassEntry {
     RetentionClass rule;
@@ -132,6 +141,7 @@ class Retention {
   ByteCount segment_;
   uint32_t slots_;
   uint32_t open_ = 0;
+  uint32_t stranded_ = 0;
   std::vector<ClassEntry> classes_;  // in the order in which they go under pressure
   std::map<uint64_t, RecordingEntry> recordings_;
   std::map<SegmentId, Entry> segments_;

@@ -110,7 +110,7 @@ TEST_F(RetentionTest, OpenSegmentsDoNotGo) {
   Open(1);
   EXPECT_EQ(Take(1), std::nullopt);
   EXPECT_EQ(retention_.free(), 0u);
-  EXPECT_EQ(WhyNothingMayGo(retention_.state()), "10 segments of 1 MiB: 10 are being written");
+  EXPECT_EQ(retention_.WhyNothingMayGo(), "10 segments of 1 MiB: 10 are being written");
 }
 
 TEST_F(RetentionTest, TheLowestPriorityGoesFirst) {
@@ -345,9 +345,9 @@ TEST_F(RetentionTest, WhoHasWhatIsSaidWhenNothingMayGo) {
   Fill(2, 3);
   for (int i = 0; i < 3; ++i) Open(1);
   EXPECT_EQ(Take(1), std::nullopt);
-  EXPECT_EQ(WhyNothingMayGo(retention_.state()),
+  EXPECT_EQ(retention_.WhyNothingMayGo(),
             "10 segments of 1 MiB: 3 are being written, hold \"case-17\" of alice has 4, "
-            "3 are other classes' reserve");
+            "3 are reserved for class \"high\"");
 }
 
 // ---- the rules, at random
@@ -366,7 +366,9 @@ class RandomHistory {
 
   void Step() {
     now_.value += static_cast<int64_t>(Roll(2'000'000'000));
-    switch (Roll(12)) {
+    switch (Roll(13)) {
+      case 12:
+        return Strand();
       case 0:
         return Classes();
       case 1:
@@ -429,6 +431,13 @@ class RandomHistory {
     retention_.Add(segment);
     open_.push_back({segment.id, now_});
   }
+  // Seldom, or nothing is left.
+  void Strand() {
+    const RetentionState state = retention_.state();
+    if (state.slots <= 6 || state.segments.empty() || Roll(4) != 0) return;
+    const RetentionSegment& segment = state.segments[Roll(state.segments.size())];
+    if (!segment.stranded) retention_.Strand(segment.id);
+  }
   void Write() {
     if (open_.empty()) return;
     const size_t i = Roll(open_.size());
@@ -465,12 +474,13 @@ void CheckAgainstTheRules(const Retention& retention, UnixNanos now) {
         std::find_if(state.segments.begin(), state.segments.end(),
                      [&](const RetentionSegment& segment) { return segment.id == next->segment; });
     ASSERT_NE(goes, state.segments.end());
-    EXPECT_TRUE(goes->sealed && !goes->held());
+    EXPECT_TRUE(goes->sealed && !goes->held() && !goes->stranded);
     if (next->rule != RetentionRule::kPressure || goes->class_index == asking) continue;
     // What is left of the other class is at least its reserve.
     uint64_t left = 0;
     for (const RetentionSegment& segment : state.segments) {
-      if (segment.class_index == goes->class_index && segment.id != goes->id) ++left;
+      const bool counts = !segment.stranded && segment.id != goes->id;
+      if (counts && segment.class_index == goes->class_index) ++left;
     }
     EXPECT_GE((kSegment * left).value, state.classes[goes->class_index].reserve.value);
   }

@@ -3,10 +3,6 @@
 #include <algorithm>
 #include <tuple>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "writer/readable.h"
-
 namespace sluice {
 namespace {
 
@@ -25,7 +21,8 @@ std::optional<SegmentId> Oldest(const RetentionState& state, uint32_t in_class) 
 uint32_t Count(const RetentionState& state, uint32_t in_class, bool held_too) {
   uint32_t n = 0;
   for (const RetentionSegment& segment : state.segments) {
-    if (segment.class_index == in_class && (held_too || !segment.held())) ++n;
+    if (segment.class_index != in_class || segment.stranded) continue;
+    if (held_too || !segment.held()) ++n;
   }
   return n;
 }
@@ -37,6 +34,12 @@ bool WouldExceed(const RetentionState& state, uint32_t in_class, uint32_t more) 
 }
 
 }  // namespace
+
+uint32_t RetentionState::free() const {
+  const auto used = std::count_if(segments.begin(), segments.end(),
+                                  [](const RetentionSegment& one) { return !one.stranded; });
+  return slots - std::min(slots, static_cast<uint32_t>(used));
+}
 
 uint32_t QuotaSegments(const RetentionClass& rule, ByteCount segment) {
   return std::max(1u, Narrow(rule.quota.value / segment.value));
@@ -89,27 +92,6 @@ std::optional<Removal> NextFor(const RetentionState& state, uint32_t asking, Uni
     if (const auto oldest = Oldest(state, i)) return Removal{*oldest, RetentionRule::kPressure};
   }
   return std::nullopt;
-}
-
-std::string WhyNothingMayGo(const RetentionState& state) {
-  uint32_t open = 0;
-  uint32_t free_to_go = 0;
-  for (const RetentionSegment& segment : state.segments) {
-    if (!segment.sealed) ++open;
-    if (segment.may_go()) ++free_to_go;
-  }
-  std::vector<std::string> parts;
-  if (open > 0) parts.push_back(absl::StrCat(open, " are being written"));
-  for (const HoldState& hold : state.holds) {
-    if (hold.segments == 0) continue;
-    parts.push_back(
-        absl::StrCat("hold \"", hold.hold.id, "\" of ", hold.hold.owner, " has ", hold.segments));
-  }
-  if (free_to_go > 0) {
-    parts.push_back(absl::StrCat(free_to_go, " are other classes' reserve"));
-  }
-  return absl::StrCat(state.slots, " segments of ", Readable(state.segment), ": ",
-                      absl::StrJoin(parts, ", "));
 }
 
 }  // namespace sluice

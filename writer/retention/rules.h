@@ -19,15 +19,17 @@ struct RetentionSegment {
   std::string recording;
   LaneId lane{};
   bool sealed = false;  // an open one never goes
-  FileOffset written;   // how far it is filled; for the present rate
-  ByteCount payload;    // zero, and both times zero: nothing of it is durable yet
+  // On a disk that has failed: it does not go, and nothing would be won.
+  bool stranded = false;
+  FileOffset written;  // how far it is filled; for the present rate
+  ByteCount payload;   // zero, and both times zero: nothing of it is durable yet
   UnixNanos first_time;
   UnixNanos last_time;
   uint32_t class_index = 0;     // in RetentionState::classes
   std::vector<uint32_t> holds;  // that hold it: in RetentionState::holds
 
   bool held() const { return !holds.empty(); }
-  bool may_go() const { return sealed && holds.empty(); }
+  bool may_go() const { return sealed && !stranded && holds.empty(); }
 };
 
 struct HoldState {
@@ -45,9 +47,7 @@ struct RetentionState {
   std::vector<HoldState> holds;
   std::vector<RetentionSegment> segments;  // in the order of their ids
 
-  uint32_t free() const {
-    return slots > segments.size() ? slots - static_cast<uint32_t>(segments.size()) : 0;
-  }
+  uint32_t free() const;
 };
 
 struct Removal {
@@ -80,9 +80,6 @@ std::optional<Removal> NextDue(const RetentionState& state, UnixNanos now);
 //     classes other than `asking` that have no more than their reserve.
 // None, and no free slot: nothing may go.
 std::optional<Removal> NextFor(const RetentionState& state, uint32_t asking, UnixNanos now);
-
-// "8 segments of 1 MiB: 3 are being written, hold "case-17" of alice has 5", for people.
-std::string WhyNothingMayGo(const RetentionState& state);
 
 }  // namespace sluice
 

@@ -1,0 +1,207 @@
+// SegmentStore: who keeps what, and what goes by itself.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "ingest/status_macros.h"
+#include "writer/archive/replaced_segment.h"
+#include "writer/archive/segment_store.h"
+#include "writer/readable.h"
+#include "writer/retention/policy_text.h"
+#include "writer/segment/segment_codec.h"
+#include "writer/stream_id.h"
+
+namespace sluice {
+namespace {
+
+constexpr char kRules[] = "rules";  // whoever acts by himself
+
+std::string NameOf(const std::string& hold) { return absl::StrCat("holds/", hold); }
+
+}  // namespace
+
+// ---- the audit
+
+void SegmentStore::Audit(const std::string& actor, const std::string& action,
+                         const std::string& object, const std::string& detail) {
+  if (pending_audit_.size() == kPendingAuditMax) pending_audit_.erase(pending_audit_.begin());
+  pending_audit_.push_back({0, options_.clock(), actor, action, object, detail});
+  FlushAudit();
+}
+
+void SegmentStore::FlushAudit() {
+  if (pending_audit_.empty()) return;
+  const absl::Status status = catalog_->AddAudit(pending_audit_);
+  if (status.ok()) pending_audit_.clear();
+  OnCatalog(status);
+}
+
+void SegmentStore::AuditFilledHolds() {
+  for (const std::string& id : retention_.TakeFilled()) {
+    const std::optional<HoldState> state = retention_.FindHold(id);
+    if (!state) continue;
+    Audit(kRules, "hold full", NameOf(id),
+          absl::StrCat("its budget of ", Readable(state->hold.budget), " is used up by ",
+                       state->segments, " segments: what came later is not held"));
+  }
+}
+
+void SegmentStore::OnExhausted(const std::string& why) {
+  const UnixNanos now = options_.clock();
+  if (exhausted_) return;
+  if (exhausted_at_.value != 0 && now.value - exhausted_at_.value < kExhaustedAgainNs) return;
+  exhausted_ = true;
+  exhausted_at_ = now;
+  Audit(kRules, "archive exhausted", "", absl::StrCat("no segment may go: ", why));
+}
+
+void SegmentStore::OnLent() {
+  if (!exhausted_) return;
+  exhausted_ = false;
+  Audit(kRules, "archive available", "", "a segment can be had again");
+}
+
+// ---- the policy
+
+// Before a change of it is told to anybody.
+absl::Status SegmentStore::SavePolicy() {
+  const RetentionPolicy policy{generation_ + 1, retention_.classes(), retention_.holds()};
+  if (options_.save_policy) SLUICE_RETURN_IF_ERROR(options_.save_policy(policy));
+  generation_ = policy.generation;
+  OnCatalog(catalog_->PutPolicy(EncodePolicy(policy)));
+  return absl::OkStatus();
+}
+
+absl::Status SegmentStore::SetRetentionClasses(std::vector<RetentionClass> classes,
+                                               const std::string& actor) {
+  SLUICE_RETURN_IF_ERROR(retention_.CheckClasses(classes));
+  if (classes.size() > kClassesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(classes.size(), " retention classes: at most ", kClassesMax, " are possible"));
+  }
+  std::vector<RetentionClass> before = retention_.classes();
+  retention_.SetClasses(std::move(classes));
+  const std::vector<RetentionClass> after = retention_.classes();
+  if (after == before) return absl::OkStatus();
+  if (const absl::Status saved = SavePolicy(); !saved.ok()) {
+    retention_.SetClasses(std::move(before));
+    return saved;
+  }
+  for (const RetentionClass& rule : after) {
+    if (std::find(before.begin(), before.end(), rule) != before.end()) continue;
+    Audit(actor, "class defined", absl::StrCat("retentionClasses/", rule.name),
+          absl::StrCat("priority ", rule.priority, ", quota ",
+                       rule.quota.value == 0 ? "none" : Readable(rule.quota), ", age ",
+                       absl::FormatDuration(rule.max_age), ", reserve ", Readable(rule.reserve)));
+  }
+  for (const RetentionClass& rule : before) {
+    if (retention_.HasClass(rule.name)) continue;
+    Audit(actor, "class removed", absl::StrCat("retentionClasses/", rule.name), "");
+  }
+  return absl::OkStatus();
+}
+
+// ---- holds
+
+absl::StatusOr<SegmentStore::Selected> SegmentStore::Select(const Selector& selector) {
+  Selected selected;
+  if (selector.recording.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> rows, catalog_->Recordings());
+    for (const RecordingRow& row : rows) selected.active |= row.state == RecordingState::kRecording;
+    return selected;
+  }
+  SLUICE_ASSIGN_OR_RETURN(const RecordingRow recording, catalog_->Recording(selector.recording));
+  selected.active = recording.state == RecordingState::kRecording;
+  if (!selector.stream) return selected;
+  SLUICE_ASSIGN_OR_RETURN(const StreamRow stream, catalog_->Stream(*selector.stream));
+  if (stream.recording != selector.recording) {
+    return absl::NotFoundError(absl::StrCat("stream ", StreamIdToString(*selector.stream),
+                                            " is of recording \"", stream.recording, "\", not \"",
+                                            selector.recording, "\""));
+  }
+  selected.active = stream.open;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<StreamPart> parts,
+                          catalog_->StreamParts(*selector.stream));
+  for (const StreamPart& part : parts) selected.parts.push_back(part.segment);
+  return selected;
+}
+
+absl::StatusOr<HoldState> SegmentStore::CreateHold(Hold hold, const std::string& actor) {
+  if (retention_.holds().size() >= kHoldsMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there are ", kHoldsMax, " holds already: release one first"));
+  }
+  const std::string id = hold.id.empty() ? absl::StrCat("hold-", generation_ + 1) : hold.id;
+  hold.id = id;
+  hold.created = options_.clock();
+  SLUICE_ASSIGN_OR_RETURN(const Selected selected, Select(hold.selector));
+  SLUICE_RETURN_IF_ERROR(
+      retention_.AddHold(std::move(hold), selected.parts, selected.active, options_.clock()));
+  if (const absl::Status saved = SavePolicy(); !saved.ok()) {
+    retention_.RemoveHold(id).IgnoreError();
+    return saved;
+  }
+  HoldState state = *retention_.FindHold(id);
+  Audit(actor, "hold created", NameOf(id),
+        absl::StrCat(ToString(state.hold.selector), ", for ", state.hold.owner, ", budget ",
+                     Readable(state.hold.budget), ", holds ",
+                     Readable(options_.meta.segment * state.segments), ": ", state.hold.reason));
+  return state;
+}
+
+absl::StatusOr<HoldState> SegmentStore::ReleaseHold(const std::string& id,
+                                                    const std::string& actor) {
+  std::optional<HoldState> state = retention_.FindHold(id);
+  if (!state) return absl::NotFoundError(absl::StrCat("there is no hold \"", id, "\""));
+  // Only when the policy without it is durable may anything of it go; so it is tried on a copy.
+  const Retention before = retention_;
+  SLUICE_RETURN_IF_ERROR(retention_.RemoveHold(id));
+  if (const absl::Status saved = SavePolicy(); !saved.ok()) {
+    retention_ = before;
+    return saved;
+  }
+  Audit(actor, actor == kRules ? "hold ended" : "hold released", NameOf(id),
+        absl::StrCat(ToString(state->hold.selector), ", of ", state->hold.owner, ", held ",
+                     Readable(options_.meta.segment * state->segments)));
+  return *std::move(state);
+}
+
+// ---- what goes by itself
+
+std::vector<RemovedSegment> SegmentStore::Tidy(size_t limit) {
+  const UnixNanos now = options_.clock();
+  std::vector<RemovedSegment> removed;
+  const auto try_later = [&] { tidy_not_before_ = {now.value + kTidyAgainNs}; };
+  for (const std::string& id : retention_.ExpiredHolds(now)) {
+    if (!ReleaseHold(id, kRules).ok()) try_later();
+  }
+  while (removed.size() < limit) {
+    const std::optional<Removal> due = retention_.NextDue(now);
+    if (!due) break;
+    const uint32_t index = slot_of_.at(due->segment);
+    const Slot& slot = slots_[index];
+    const RemovalCause why = CauseOf(due->rule);
+    const absl::Status forgotten = catalog_->ForgetSegment(due->segment, why);
+    OnCatalog(forgotten);
+    if (!forgotten.ok()) {
+      try_later();
+      break;
+    }
+    removed.push_back({slot.row, due->rule});
+    Count(due->rule);
+    ForgetOlderOnDisksOut(removed.back().row, why);
+    // Not synced: should the old header come back, its segment is due again.
+    SegmentHeader empty = EmptySlotHeader(HeaderOf(slot));
+    empty.replaced = Replaced(slot.row, why);
+    SealSegmentHeader(empty);
+    Vacate(index, files_->WriteHeader(index, empty).ok());
+  }
+  return removed;
+}
+
+UnixNanos SegmentStore::tidy_time() const {
+  const UnixNanos now = options_.clock();
+  const UnixNanos next = retention_.NextDue(now) ? now : retention_.NextTime();
+  return std::max(next, tidy_not_before_);
+}
+
+}  // namespace sluice
