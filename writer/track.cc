@@ -151,7 +151,8 @@ void Track::EndAccepting() {
 }
 
 bool Track::finished() const {
-  return sealing_ && !accepting_ && (!connector_ || connector_->idle()) && writer_.idle();
+  return sealing_ && !accepting_ && (!connector_ || connector_->idle()) && lost_.empty() &&
+         builder_.empty() && writer_.idle();
 }
 
 // ---- bytes go through
@@ -208,6 +209,42 @@ void Track::Drop(const Fragment& fragment) {
   line_.PushDropped({fragment.stream, fragment.stream_offset, fragment.length,
                      fragment.zero_copy ? fragment.length : ByteCount{}},
                     now_);
+}
+
+// A disk has lost bytes that had been written to it: they are missing, and somebody has to say so.
+void Track::TakeLost() {
+  for (const LostPart& part : writer_.TakeLost()) {
+    StreamEvent event;
+    event.stream_id = static_cast<uint64_t>(part.stream);
+    event.opened_ns = part.opened.value;
+    event.peer = part.peer;
+    event.local = part.local;
+    event.type = StreamEventType::kGap;
+    event.cause = GapCause::kDisk;
+    for (const LostPart::Range& range : part.ranges) {
+      event.stream_offset = range.begin.value;
+      event.gap_bytes = (range.end - range.begin).value;
+      lost_.push_back(event);
+    }
+    if (part.reason == CloseReason::kNone) continue;
+    event.type = StreamEventType::kClose;
+    event.cause = GapCause::kNone;
+    event.reason = part.reason;
+    event.stream_offset = part.end.value;
+    event.gap_bytes = 0;
+    lost_.push_back(event);
+  }
+  const uint64_t lost = writer_.counters().taken_back.value - lost_told_;
+  builder_.TakeBack({lost});
+  lost_told_ += lost;
+}
+
+void Track::TellLost() {
+  while (!lost_.empty() && (!builder_.MustSealBeforeEvent() || TrySeal())) {
+    builder_.AddEvent(lost_.front(), wall_, writer_.segment_number());
+    lost_.pop_front();
+  }
+  if (!builder_.empty()) flush_at_ = std::min(flush_at_, now_ + options_.flush_interval);
 }
 
 // False, and nothing done, when the extent in hand is full and there is no slot to seal it into.
@@ -280,6 +317,8 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (!writer_.failure().ok()) Stop(/*abort=*/true);
   if (aborting_) writer_.GiveUpWaiting();
 
+  TakeLost();
+  TellLost();
   while (!line_.empty() && TryAdd(line_.front())) line_.Pop();
   if (line_.empty()) dropping_ = false;
   if (options_.back_pressure == BackPressure::kDropOldest) {
@@ -300,6 +339,7 @@ absl::Duration Track::OnTurn(absl::Duration now, UnixNanos wall) {
   if (connector_) next = std::min(next, connector_->OnTurn(now));
   if (now >= accept_again_) ArmAccept();
   if (stopping_ && !backlog_is_empty_) return absl::ZeroDuration();
+  if (writer_.has_lost()) return absl::ZeroDuration();
   // Without a slot there is nothing to come back for: a completion frees one, and that wakes us.
   if (CanSeal()) next = std::min(next, flush_at_ - now);
   if (options_.back_pressure == BackPressure::kDropOldest && line_.since()) {

@@ -3,6 +3,7 @@
 #define WRITER_TRACK_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 
@@ -134,6 +135,8 @@ class Track final : public LeaseSink {
   bool TryAdd(Arrival& arrival);
   bool TrySeal();
   void AddStream(int socket);
+  void TakeLost();
+  void TellLost();
 
   const LaneParts parts_;
   const TrackOptions options_;
@@ -146,6 +149,7 @@ class Track final : public LeaseSink {
   std::optional<Connector> connector_;
   StreamReceiver receiver_;
   ArrivalLine line_;
+  std::deque<StreamEvent> lost_;  // what a disk has lost, for the next extents
   ExtentBuilder builder_;
   SegmentWriter writer_;
 
@@ -162,7 +166,8 @@ class Track final : public LeaseSink {
   bool dropping_ = false;  // what arrives, until the line is empty
   uint64_t received_ = 0;
   uint64_t zero_copy_ = 0;
-  uint64_t dropped_ = 0;  // by policy
+  uint64_t dropped_ = 0;    // by policy
+  uint64_t lost_told_ = 0;  // of the bytes that disks have lost: in the builder's ledger
   uint64_t streams_opened_ = 0;
   uint64_t connections_refused_ = 0;
   uint64_t handed_over_ = 0;

@@ -299,6 +299,19 @@ void SimRing::StallDisk(absl::Duration time) {
   if (time < absl::InfiniteDuration()) After(time, [] {});  // so that time stops there
 }
 
+void SimRing::BreakFile(int file, bool writes, bool syncs) {
+  if (writes) unwritable_files_.insert(file);
+  if (syncs) unsyncable_files_.insert(file);
+}
+
+void SimRing::StallFile(int file, bool stalls) {
+  if (stalls) {
+    stalled_files_.insert(file);
+  } else {
+    stalled_files_.erase(file);
+  }
+}
+
 // ---- time passes
 
 void SimRing::SubmitAndWait(absl::Duration timeout) {
@@ -623,6 +636,7 @@ bool SimRing::ServeWrite() {
   if (world_->now() < disk_stalls_until_) return false;
   std::vector<size_t> can;
   for (size_t i = 0; i < pending_writes_.size(); ++i) {
+    if (stalled_files_.contains(pending_writes_[i].file)) continue;
     if (pending_writes_[i].not_before <= world_->now()) can.push_back(i);
   }
   if (can.empty()) return false;
@@ -632,7 +646,7 @@ bool SimRing::ServeWrite() {
 
   std::string put = ContentOf(write);
   CheckUnchanged(write, put);
-  if (dead_) {
+  if (dead_ || unwritable_files_.contains(write.file)) {
     Complete(write.tag, -EIO);
     return true;
   }
@@ -660,12 +674,15 @@ bool SimRing::ServeWrite() {
 
 bool SimRing::ServeSync() {
   if (world_->now() < disk_stalls_until_) return false;
-  if (pending_syncs_.empty() || pending_syncs_.front().not_before > world_->now()) return false;
-  const PendingSync sync = pending_syncs_.front();
-  pending_syncs_.erase(pending_syncs_.begin());
+  const auto next =
+      std::find_if(pending_syncs_.begin(), pending_syncs_.end(),
+                   [this](const PendingSync& sync) { return !stalled_files_.contains(sync.file); });
+  if (next == pending_syncs_.end() || next->not_before > world_->now()) return false;
+  const PendingSync sync = *next;
+  pending_syncs_.erase(next);
   if (dead_) {
     Complete(sync.tag, -EIO);
-  } else if (OneIn(faults_.sync_error)) {
+  } else if (unsyncable_files_.contains(sync.file) || OneIn(faults_.sync_error)) {
     disk_->FailSync(sync.file, sync.covers);
     Complete(sync.tag, -EIO);
   } else {

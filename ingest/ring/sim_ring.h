@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -108,6 +109,11 @@ class SimRing final : public Ring {
 
   // From now on no write and no sync of this ring's completes for so long; zero ends it.
   void StallDisk(absl::Duration time);
+
+  // From now on all writes to the file, all its syncs, fail with -EIO.
+  void BreakFile(int file, bool writes, bool syncs);
+  // ... or wait, until they need not any more.
+  void StallFile(int file, bool stalls);
 
   std::string_view FileBytes(int file) const { return disk_->Bytes(file); }  // as a reader sees it
   // What power loss would leave of it, now.
@@ -265,6 +271,9 @@ class SimRing final : public Ring {
   SimFaults faults_;
   const SimDevice device_;
   absl::Duration disk_stalls_until_;
+  std::set<int> unwritable_files_;
+  std::set<int> unsyncable_files_;
+  std::set<int> stalled_files_;
   bool woken_ = false;
   std::optional<absl::Duration> sleeps_until_;  // in a shared world
   bool dead_ = false;

@@ -354,9 +354,10 @@ bool Verifier::ReadExtent(SegmentReader& reader, const ExtentIndex& extent, Segm
   }
   for (const StreamEvent& event : extent.events) result->stream_ids.insert(event.stream_id);
   const Ledger& ledger = extent.header.ledger;
-  if (ledger.written >= extent.header.payload_bytes) {
-    result->track.written.Add(
-        {ledger.written - extent.header.payload_bytes, ledger.written, segment});
+  // What a disk lost after it was written goes from one column of the account to another.
+  const uint64_t taken = ledger.written + ledger.dropped_disk;
+  if (taken >= extent.header.payload_bytes) {
+    result->track.written.Add({taken - extent.header.payload_bytes, taken, segment});
   }
   result->track.drops |= ledger.dropped() != 0;
   ++result->extents;

@@ -234,6 +234,23 @@ void ExtentBuilder::AddGap(const DroppedBytes& gap, UnixNanos now, uint64_t segm
   events_.push_back(event);
 }
 
+void ExtentBuilder::TakeBack(ByteCount lost) {
+  SLUICE_CHECK(lost.value <= ledger_.written);
+  ledger_.written -= lost.value;
+  ledger_.dropped_disk += lost.value;
+  // Which of them had been packed, nobody knows any more.
+  ledger_.packed = std::min(ledger_.packed, ledger_.written);
+}
+
+void ExtentBuilder::AddEvent(const StreamEvent& event, UnixNanos now, uint64_t segment) {
+  SLUICE_CHECK(!MustSealBeforeEvent());
+  Touch(now);
+  const auto found = streams_.find(StreamId{event.stream_id});
+  if (found != streams_.end()) found->second.segment = segment;
+  events_.push_back(event);
+  events_.back().time_ns = now.value;
+}
+
 void ExtentBuilder::FillPack(SlabSlot& slot) const {
   for (const Packed& fragment : packed_) {
     std::memcpy(slot.pack() + fragment.to, region_->At(fragment.from), fragment.length);

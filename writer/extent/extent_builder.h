@@ -67,6 +67,12 @@ class ExtentBuilder {
   // tells of these too.
   void AddGap(const DroppedBytes& gap, UnixNanos now, uint64_t segment);
 
+  // The disk has lost bytes that extents had taken: from here on the ledger says so.
+  void TakeBack(ByteCount lost);
+  // An event of a stream that may have ended: what a disk has lost of it, or its end once more. The
+  // event describes the stream by itself.
+  void AddEvent(const StreamEvent& event, UnixNanos now, uint64_t segment);
+
   bool empty() const { return fragments_.empty() && events_.empty(); }
   UnixNanos first_time() const { return first_time_; }  // of the extent in hand, unless empty()
 

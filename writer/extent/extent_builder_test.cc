@@ -323,6 +323,30 @@ TEST_F(ExtentBuilderTest, AGapGoesOnInTheNextExtent) {
   EXPECT_EQ(index.header.ledger.dropped_policy, 100u);
 }
 
+// Also of a stream that has ended.
+TEST_F(ExtentBuilderTest, WhatADiskHasLostIsTakenBackAndTold) {
+  OpenStream(kOne);
+  Add(Make(kOne, 0, 0, 0, 100));
+  builder_->AddClosed(kOne, {100}, CloseReason::kEndOfStream, At(1));
+  SealedExtent lost = builder_->Seal();
+  EXPECT_EQ(Parse(lost).header.ledger.written, 100u);
+  builder_->TakeBack({100});
+  StreamEvent gap;
+  gap.stream_id = static_cast<uint64_t>(kOne);
+  gap.type = StreamEventType::kGap;
+  gap.cause = GapCause::kDisk;
+  gap.gap_bytes = 100;
+  builder_->AddEvent(gap, At(2), 2);
+  SealedExtent extent = builder_->Seal();
+  const ExtentIndex index = Parse(extent);
+  ASSERT_EQ(index.events.size(), 1u);
+  EXPECT_EQ(index.events[0].cause, GapCause::kDisk);
+  EXPECT_EQ(index.events[0].time_ns, At(2).value);
+  EXPECT_EQ(index.header.ledger.received, 100u);
+  EXPECT_EQ(index.header.ledger.written, 0u);
+  EXPECT_EQ(index.header.ledger.dropped_disk, 100u);
+}
+
 TEST_F(ExtentBuilderTest, ExtentsOfEventsAlone) {
   OpenStream(kOne);
   EXPECT_FALSE(builder_->empty());

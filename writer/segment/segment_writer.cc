@@ -55,7 +55,8 @@ SegmentWriter::SegmentWriter(Ring& ring, SegmentKeeper& keeper, TrackIdentity id
       identity_(std::move(identity)),
       on_ready_(std::move(on_ready)),
       options_(options),
-      writes_(OpKind::kWrite, options.track, options.writes_in_flight_max + kSyncsMax),
+      // Once more for those that a disk keeps that stalls.
+      writes_(OpKind::kWrite, options.track, 2 * options.writes_in_flight_max + kSyncsMax),
       syncs_(OpKind::kSync, options.track, kSyncsMax) {}
 
 SegmentWriter::~SegmentWriter() {
@@ -145,6 +146,8 @@ void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
     return;
   }
   SLUICE_CHECK(loan->size == options_.segment);
+  // It was lent before the keeper knew.
+  if (loan->replaceable && Avoids(loan->disk)) return keeper_->ReturnSegment(loan->id);
   refusal_ = absl::OkStatus();
   spare_ = *loan;
   AssignSpare();
@@ -175,10 +178,11 @@ void SegmentWriter::GiveUpWaiting() {
 
 void SegmentWriter::StartWrites(Segment& segment) {
   while (segment.loan && segment.queued_at < segment.extents.size() &&
-         writes_.size() < options_.writes_in_flight_max) {
+         WritesInFlight() < options_.writes_in_flight_max && !writes_.full()) {
     Placed& placed = segment.extents[segment.queued_at++];
     PlaceExtent(placed.extent, segment.loan->id, placed.sequence, segment.mark.durable());
     placed.state = Placed::kWriting;
+    placed.started = now_;
     ++segment.writing;
     segment.touched = true;
     OpTag tag;
@@ -217,8 +221,14 @@ void SegmentWriter::OnWrite(const Completion& done) {
         done.result < 0 ? -done.result : EIO,
         absl::StrCat("write to segment ", static_cast<uint64_t>(segment.loan->id), " up to offset ",
                      end));
-    if (placed == nullptr) return LoseDisk(why);
+    if (placed == nullptr) return LoseSegment(segment, why);
     return OnExtentRefused(segment, *placed, why);
+  }
+  if (placed != nullptr && segment.abandoned && failure().ok()) {
+    // Its memory is still held: it is as good as refused.
+    placed->state = Placed::kMoved;
+    Place(std::move(placed->extent), placed->attempts);
+    return Retire(segment);
   }
   if (placed == nullptr) {
     counters_.disk += ByteCount{segment.footer_bytes.size()};
@@ -234,7 +244,9 @@ void SegmentWriter::OnWrite(const Completion& done) {
 }
 
 void SegmentWriter::OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why) {
-  if (!failure().ok() || placed.attempts + 1 >= kAttemptsMax) {
+  // There are only so many disks that can be replaced.
+  const bool last_attempt = placed.attempts + 1 >= kAttemptsMax && !segment.loan->replaceable;
+  if (!failure().ok() || last_attempt) {
     placed.state = Placed::kMoved;
     DropExtent(placed.extent);
     Retire(segment);
@@ -245,12 +257,18 @@ void SegmentWriter::OnExtentRefused(Segment& segment, Placed& placed, const absl
   // This extent and those that still stand in line go to the segment after this one.
   placed.state = Placed::kMoved;
   Place(std::move(placed.extent), placed.attempts + 1);
+  MoveQueued(segment);
+  Retire(segment);
+  AvoidDisk(segment, why);
+}
+
+void SegmentWriter::MoveQueued(Segment& segment) {
+  Close(segment);
   for (; segment.queued_at < segment.extents.size(); ++segment.queued_at) {
     Placed& queued = segment.extents[segment.queued_at];
     queued.state = Placed::kMoved;
     Place(std::move(queued.extent), queued.attempts);
   }
-  Retire(segment);
 }
 
 // Lets go of extents at the front that are done with. Their slots go back to the slab.
@@ -273,11 +291,22 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
   segment.streams_reserved -= StreamsAtMost(header);
   segment.payload += ByteCount{header.payload_bytes};
   segment.unpublished += ByteCount{header.payload_bytes};
+  const auto change = [&segment](uint64_t stream, uint64_t begin, uint64_t length) {
+    Ranges& ranges = segment.changed[StreamId{stream}];
+    const LostPart::Range range{{begin}, {begin + length}};
+    if (length == 0) return;
+    if (!ranges.empty() && ranges.back().end == range.begin) {
+      ranges.back().end = range.end;
+    } else {
+      ranges.push_back(range);
+    }
+  };
   for (const FragmentEntry& entry : placed.extent.fragments()) {
-    segment.changed.insert(StreamId{entry.stream_id});
+    change(entry.stream_id, entry.stream_offset, entry.length);
   }
   for (const StreamEvent& event : placed.extent.events()) {
-    segment.changed.insert(StreamId{event.stream_id});
+    const bool is_gap = event.type == StreamEventType::kGap;
+    change(event.stream_id, event.stream_offset, is_gap ? event.gap_bytes : 0);
   }
   if (!segment.has_hole) {
     segment.mark.OnWrittenUpTo(placed.at + ByteCount{header.extent_bytes});
@@ -291,7 +320,7 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
 bool SegmentWriter::IsNextOfChain(const Segment& segment) const {
   for (const Segment& earlier : segments_) {
     if (&earlier == &segment) return true;
-    if (earlier.seal == Segment::kOpen && !IsUnused(earlier)) return false;
+    if (earlier.seal == Segment::kOpen && !earlier.abandoned && !IsUnused(earlier)) return false;
   }
   return true;
 }
@@ -305,6 +334,7 @@ void SegmentWriter::StartFooter(Segment& segment) {
   segment.footer_sha256 = FooterSha256(bytes.span());
   last_sealed_ = SegmentLink{segment.loan->id, segment.footer_sha256};
   segment.seal = Segment::kFooterWriting;
+  segment.op_started = now_;
   ++segment.writing;
   OpTag tag;
   WriteOp* op = writes_.Start(
@@ -316,12 +346,13 @@ void SegmentWriter::StartFooter(Segment& segment) {
 void SegmentWriter::StartSync(Segment& segment) {
   segment.mark.OnSyncStarted();
   segment.covered = Describe(segment);
-  segment.changed.clear();
+  segment.covered_changed = std::exchange(segment.changed, {});
   segment.covered_payload = std::exchange(segment.unpublished, ByteCount{});
   segment.covered_since = segment.waiting_since;
   segment.waiting_since.reset();
   if (!segment.extents.empty()) segment.waiting_since = segment.extents.front().appended;
   segment.sync = Segment::kRunning;
+  segment.op_started = now_;
   OpTag tag;
   SLUICE_CHECK(syncs_.Start({&segment}, &tag) != nullptr);
   ring_->SyncData(tag, segment.loan->fd);
@@ -343,7 +374,7 @@ SegmentUpdate SegmentWriter::Describe(const Segment& segment) const {
   update.payload = segment.payload;
   update.ledger = segment.footer.ledger();
   update.streams.reserve(segment.changed.size());
-  for (const StreamId id : segment.changed) {
+  for (const auto& [id, ranges] : segment.changed) {
     const StreamRecord* record = segment.footer.Find(id);
     SLUICE_CHECK(record != nullptr);
     update.streams.push_back({id,
@@ -367,12 +398,17 @@ void SegmentWriter::OnSync(const Completion& done) {
     return ring_->SyncData(done.tag, segment.loan->fd);
   }
   syncs_.Finish(done.tag);
-  if (done.result < 0) {
+  if (done.result < 0 || segment.abandoned) {
     // What the device's cache held is in doubt from here on: nothing more is called durable.
     segment.sync = Segment::kNone;
-    return LoseDisk(absl::ErrnoToStatus(
+    Uncover(segment);
+    if (done.result >= 0) return;
+    const absl::Status why = absl::ErrnoToStatus(
         -done.result,
-        absl::StrCat("fdatasync of segment ", static_cast<uint64_t>(segment.loan->id))));
+        absl::StrCat("fdatasync of segment ", static_cast<uint64_t>(segment.loan->id)));
+    if (!segment.loan->replaceable || !failure().ok()) return LoseDisk(why);
+    AvoidDisk(segment, why);
+    return AbandonDisk(segment.loan->disk);
   }
   segment.mark.OnSynced();
   segment.sync = Segment::kFinished;
@@ -387,6 +423,12 @@ void SegmentWriter::PublishSynced() {
       segments_.pop_front();
       continue;
     }
+    if (first.abandoned && first.sync == Segment::kNone) {
+      if (!first.extents.empty() || first.writing > 0) return;
+      CountLost(first);
+      segments_.pop_front();
+      continue;
+    }
     if (first.sync != Segment::kFinished) return;
     const bool sealed = first.covered.sealed;
     counters_.durable += first.covered_payload;
@@ -395,7 +437,10 @@ void SegmentWriter::PublishSynced() {
     }
     first.sync = Segment::kNone;
     first.covered_since.reset();
+    first.covered_payload = {};
+    first.covered_changed.clear();
     keeper_->Publish(std::exchange(first.covered, {}));
+    if (!sealed && first.abandoned) continue;
     if (!sealed) return Seal(first);
     segments_.pop_front();
   }
@@ -413,6 +458,7 @@ std::optional<absl::Duration> SegmentWriter::undurable_since() const {
 
 absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
   now_ = now;
+  if (failure_.ok()) AvoidStalled();
   // Refused extents may have opened one more segment after the last one was closed.
   if (finishing_ && !segments_.empty()) Close(segments_.back());
   RequestLoan(now);
@@ -428,6 +474,7 @@ absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
 
 // Takes a segment that is full one step further: footer, sync.
 void SegmentWriter::Seal(Segment& segment) {
+  if (segment.abandoned) return;
   const bool settled = segment.closed && segment.extents.empty() && segment.writing == 0 &&
                        segment.sync == Segment::kNone;
   if (!settled || IsUnused(segment)) return;

@@ -8,8 +8,9 @@
 #include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,6 +33,24 @@ struct SegmentWriterOptions {
   uint32_t entries_max = 0;  // of an extent
   uint32_t writes_in_flight_max = 8;
   absl::Duration sync_interval = absl::Seconds(1);
+  // A disk that lets a write or a sync wait for so long is avoided, if there is another one.
+  absl::Duration stall_limit = absl::Seconds(10);
+};
+
+// What a disk has lost of a stream: it was written, its memory was given back, and then the disk
+// could not make it durable. Has all that an event needs, for the one before may be lost too.
+struct LostPart {
+  StreamId stream{};
+  UnixNanos opened;
+  SocketAddress peer;
+  SocketAddress local;
+  struct Range {
+    StreamOffset begin;
+    StreamOffset end;
+  };
+  absl::InlinedVector<Range, 1> ranges;     // in order; none: only events were lost
+  StreamOffset end;                         // as far as is known
+  CloseReason reason = CloseReason::kNone;  // not kNone: its end was told there
 };
 
 // What the writer has achieved; cumulative.
@@ -39,7 +58,8 @@ struct SegmentWriterCounters {
   ByteCount disk;               // written: headers, payload, pads, footers
   ByteCount payload;            // written
   ByteCount durable;            // of `payload`, published as durable
-  ByteCount lost;               // of payload handed over: the disk was lost
+  ByteCount taken_back;         // of `lost`: had been `payload`, before a disk lost it
+  ByteCount lost;               // of payload handed over: the disk was lost, or has lost it
   uint64_t streams_closed = 0;  // closed, and published as durable to their end
   uint64_t write_errors = 0;
   uint64_t extents = 0;
@@ -86,7 +106,11 @@ class SegmentWriter {
   void GiveUpWaiting();
 
   // Everything that was appended is durable and published, or lost.
-  bool idle() const { return segments_.empty() && !loan_requested_; }
+  bool idle() const { return segments_.empty() && !loan_requested_ && lost_.empty(); }
+  // What disks have lost since the last call, for the recording to tell; in `counters` it is not
+  // payload any more, but lost.
+  bool has_lost() const { return !lost_.empty(); }
+  std::vector<LostPart> TakeLost() { return std::exchange(lost_, {}); }
   // Since when the oldest appended byte waits to be durable; none: everything is durable.
   std::optional<absl::Duration> undurable_since() const;
   // Why the disk is lost; OK while it is not. Then extents are counted as lost and their leases
@@ -103,6 +127,8 @@ class SegmentWriter {
   // Between the syncs of a track whose streams come and go one by one.
   static constexpr absl::Duration kHurriedInterval = absl::Milliseconds(50);
 
+  using Ranges = absl::InlinedVector<LostPart::Range, 1>;
+
   // An extent in its place, from Append() until those before it are written too.
   struct Placed {
     SealedExtent extent;
@@ -110,6 +136,7 @@ class SegmentWriter {
     uint32_t sequence = 0;
     uint32_t attempts = 0;
     absl::Duration appended = {};
+    absl::Duration started = {};  // when it was given to the kernel
     enum { kQueued, kWriting, kWritten, kMoved } state = kQueued;
   };
   struct Segment {
@@ -127,8 +154,9 @@ class SegmentWriter {
     ByteCount payload;
     bool has_hole = false;  // an extent was refused: the mark stays before it
     DurableMark mark{FileOffset{kBlockBytes}};
-    absl::flat_hash_set<StreamId> changed;  // since the last sync started
-    ByteCount unpublished;                  // payload since then
+    // Since the last sync started, and what of each stream it was.
+    absl::flat_hash_map<StreamId, Ranges> changed;
+    ByteCount unpublished;  // payload since then
     // When the oldest byte was appended that no sync covers yet.
     std::optional<absl::Duration> waiting_since;
     enum { kOpen, kFooterWriting, kFooterWritten } seal = kOpen;
@@ -138,8 +166,12 @@ class SegmentWriter {
     // What the last sync covers, until it is published.
     enum { kNone, kRunning, kFinished } sync = kNone;
     SegmentUpdate covered;
+    absl::flat_hash_map<StreamId, Ranges> covered_changed;
     ByteCount covered_payload;
     std::optional<absl::Duration> covered_since;
+    absl::Duration op_started = {};  // the footer's write, or the sync
+    bool avoided = false;            // its disk refused something, or stalls
+    bool abandoned = false;          // nothing more is made durable here
   };
   struct WriteOp {
     Segment* segment;
@@ -159,6 +191,16 @@ class SegmentWriter {
   void RequestLoan(absl::Duration now);
   void StartWrites(Segment& segment);
   void OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why);
+  void MoveQueued(Segment& segment);
+  void AvoidDisk(Segment& segment, const absl::Status& why);
+  void Abandon(Segment& segment);
+  void AbandonDisk(uint32_t disk);
+  bool Avoids(uint32_t disk) const;
+  void Uncover(Segment& segment);
+  void AvoidStalled();
+  void CountLost(Segment& segment);
+  void LoseSegment(Segment& segment, const absl::Status& why);
+  uint32_t WritesInFlight() const;
   void Retire(Segment& segment);
   void Fold(Segment& segment, const Placed& placed);
   bool IsNextOfChain(const Segment& segment) const;
@@ -190,6 +232,7 @@ class SegmentWriter {
   OpTable<WriteOp> writes_;
   OpTable<SyncOp> syncs_;
 
+  std::vector<LostPart> lost_;
   absl::Duration now_;
   absl::Duration last_sync_;  // when it started
   bool hurried_ = false;

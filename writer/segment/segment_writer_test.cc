@@ -73,6 +73,7 @@ class TestKeeper final : public SegmentKeeper {
 
   struct Lent {
     int file = -1;
+    uint32_t disk = 0;
     FileOffset durable{};
     bool sealed = false;
     bool returned = false;
@@ -96,8 +97,21 @@ class TestKeeper final : public SegmentKeeper {
       lent[id].file = ring_->AddFile(kSegment.value);
       SegmentLoan loan{id, lent[id].file, kSegment};
       loan.origin = origin;
+      loan.disk = lent[id].disk = NextDisk();
+      loan.replaceable = disks - out.size() > 1;
       ready(loan);
     });
+  }
+  void ReportRefusal(SegmentId id, const absl::Status& why) override {
+    reports.push_back(why);
+    if (disks - out.size() > 1) out.insert(lent.at(id).disk);
+  }
+  // One after the other.
+  uint32_t NextDisk() {
+    do {
+      next_disk_ = (next_disk_ + 1) % disks;
+    } while (out.contains(next_disk_));
+    return next_disk_;
   }
   void ReturnSegment(SegmentId id) override {
     Lent& segment = lent.at(id);
@@ -137,8 +151,10 @@ class TestKeeper final : public SegmentKeeper {
       EXPECT_EQ(footer->trailer.payload_bytes, payload);
       EXPECT_EQ(footer->trailer.data_end, update.durable.value);
       // Each footer repeats the hash of the one before, the first one what the keeper knew.
-      EXPECT_EQ(update.previous, origin.previous);
-      EXPECT_EQ(OriginOf(footer->trailer), origin);
+      if (out.empty()) {
+        EXPECT_EQ(update.previous, origin.previous);
+        EXPECT_EQ(OriginOf(footer->trailer), origin);
+      }
       EXPECT_EQ(update.footer_sha256,
                 FooterSha256(AsBytes(image).subspan(footer->trailer.footer_offset)));
       origin.previous = {id, update.footer_sha256};
@@ -177,9 +193,32 @@ class TestKeeper final : public SegmentKeeper {
     return listed;
   }
 
+  // The same of what is durable, in segments that are not sealed too.
+  std::map<uint64_t, std::map<uint64_t, int>> DurableBlocks() {
+    std::map<uint64_t, std::map<uint64_t, int>> listed = ListedBlocks();
+    for (const auto& [id, segment] : lent) {
+      if (segment.sealed) continue;
+      const std::string image = ring_->CrashImage(segment.file);
+      for (uint64_t at = kBlockBytes; at < segment.durable.value;) {
+        const auto header = ParseExtentHeader(AsBytes(image).subspan(at, kBlockBytes));
+        EXPECT_TRUE(header.ok()) << header.status();
+        if (!header.ok()) break;
+        const auto index = ParseExtentIndex({at}, AsBytes(image).subspan(at, header->header_bytes));
+        for (const FragmentEntry& entry : index->fragments) {
+          ++listed[entry.stream_id][entry.stream_offset];
+        }
+        at += header->extent_bytes;
+      }
+    }
+    return listed;
+  }
+
   std::map<SegmentId, Lent> lent;
   SegmentOrigin origin = {{1, 2, 3}, 7, 4, LaneId{2}, {SegmentId{0}, {9}}};
   std::deque<absl::Status> refusals;  // the next answers
+  uint32_t disks = 1;
+  std::set<uint32_t> out;             // of use
+  std::vector<absl::Status> reports;  // of disks that refused
   absl::Duration delay = absl::Microseconds(200);
   uint64_t requests = 0;
   uint64_t publications = 0;
@@ -225,6 +264,7 @@ class TestKeeper final : public SegmentKeeper {
   FileOffset durable_before_{};  // the publication that is being checked
   uint64_t extent_bytes_ = 0;
   bool requested_ = false;
+  uint32_t next_disk_ = UINT32_MAX;
 };
 
 // A writer on a simulated disk, fed with extents of random payload.
@@ -264,7 +304,8 @@ class Rig {
     for (const auto& [id, segment] : keeper.lent) {
       const bool used = ring.FileBytes(segment.file).find_first_not_of('\0') != std::string::npos;
       const bool tried = lost_ && (used || ring.faults().write_nothing != 0);
-      EXPECT_TRUE(segment.sealed || segment.returned || tried)
+      const bool abandoned = keeper.out.contains(segment.disk);
+      EXPECT_TRUE(segment.sealed || segment.returned || tried || abandoned)
           << "segment " << static_cast<uint64_t>(id) << " is neither sealed nor returned";
     }
   }
@@ -331,7 +372,9 @@ class Rig {
       mail_.pop_front();
       writer->OnSegmentReady(std::move(loan));
     }
+    if (broken_) BreakDisk(broken_->disk, broken_->writes, broken_->syncs);
     wait_ = writer->OnTurn(ring.Monotonic());
+    for (LostPart& part : writer->TakeLost()) lost_parts.push_back(std::move(part));
     lost_ = !writer->failure().ok();
     return wait_;
   }
@@ -359,6 +402,39 @@ class Rig {
       EXPECT_TRUE(listed[stream].empty());
     }
   }
+  // What was appended is durable or lost, as the writer says, and nothing is both.
+  void ExpectDurableOrLost() {
+    auto found = keeper.DurableBlocks();
+    uint64_t lost = 0;
+    for (const LostPart& part : lost_parts) {
+      const auto stream = static_cast<uint64_t>(part.stream);
+      for (const LostPart::Range& range : part.ranges) {
+        lost += (range.end - range.begin).value;
+        for (const uint64_t offset : offsets_[stream]) {
+          if (offset >= range.begin.value && offset < range.end.value) ++found[stream][offset];
+        }
+      }
+    }
+    for (const auto& [stream, offsets] : offsets_) {
+      for (const uint64_t offset : offsets) {
+        EXPECT_EQ(found[stream][offset], 1) << "stream " << stream << " at " << offset;
+      }
+    }
+    const SegmentWriterCounters& counters = writer->counters();
+    EXPECT_EQ(counters.lost.value, lost);
+    EXPECT_EQ(counters.taken_back.value, lost);
+    EXPECT_EQ(counters.payload.value, appended - lost);
+    EXPECT_EQ(counters.durable.value, appended - lost);
+    EXPECT_TRUE(writer->failure().ok()) << writer->failure();
+  }
+  // All files of a disk, now and from now on.
+  void BreakDisk(uint32_t disk, bool writes, bool syncs) {
+    broken_ = {disk, writes, syncs};
+    for (const auto& [id, lent] : keeper.lent) {
+      if (lent.disk == disk) ring.BreakFile(lent.file, writes, syncs);
+    }
+  }
+
   void ExpectAllDurable() {
     const SegmentWriterCounters& counters = writer->counters();
     EXPECT_TRUE(writer->failure().ok()) << writer->failure();
@@ -369,6 +445,7 @@ class Rig {
     ExpectEverythingOnce();
   }
 
+  std::vector<LostPart> lost_parts;
   static constexpr uint64_t kExtentMax = 24 << 10;
   static constexpr uint32_t kEntriesMax = 16;
   std::mt19937_64 dice;
@@ -378,6 +455,12 @@ class Rig {
   std::map<uint64_t, std::string> sent_;               // by stream
   std::map<uint64_t, std::vector<uint64_t>> offsets_;  // where its extents begin
   std::deque<absl::StatusOr<SegmentLoan>> mail_;
+  struct Broken {
+    uint32_t disk;
+    bool writes;
+    bool syncs;
+  };
+  std::optional<Broken> broken_;
 
  public:
   TestKeeper keeper;
@@ -657,6 +740,95 @@ TEST(SegmentWriterTest, ARefusedFooterLosesTheDisk) {
     EXPECT_EQ(rig.keeper.publications, 1u);
     EXPECT_FALSE(rig.keeper.lent.at(SegmentId{1}).sealed);
   }
+}
+
+// ---- one of several disks
+
+TEST(SegmentWriterTest, ADiskThatRefusesWritesIsLeftForAnother) {
+  Rig rig(1);
+  rig.keeper.disks = 2;
+  rig.Append(1, 5000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.publications == 1; }));
+  rig.BreakDisk(0, /*writes=*/true, /*syncs=*/true);
+  for (int i = 0; i < 5; ++i) rig.Append(1, 6000);
+  ASSERT_TRUE(rig.Finish());
+  EXPECT_EQ(rig.keeper.out, std::set<uint32_t>{0});
+  ASSERT_FALSE(rig.keeper.reports.empty());
+  EXPECT_TRUE(absl::StrContains(rig.keeper.reports[0].message(), "write to segment 1"));
+  EXPECT_EQ(rig.writer->counters().lost.value, 0u) << "what was durable is not lost";
+  rig.ExpectDurableOrLost();
+  EXPECT_EQ(rig.keeper.lent.at(SegmentId{1}).durable.value, 3 * kBlockBytes + kBlockBytes);
+}
+
+TEST(SegmentWriterTest, AFailedSyncOfOneDiskCostsWhatWasNotDurable) {
+  Rig rig(1, {}, absl::Milliseconds(100));
+  rig.keeper.disks = 2;
+  rig.Append(7, 5000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.publications == 1; }));
+  rig.BreakDisk(0, /*writes=*/false, /*syncs=*/true);
+  rig.Append(7, 6000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.writer->counters().payload.value == 11'000; }));
+  ASSERT_TRUE(rig.RunUntil([&] { return !rig.lost_parts.empty(); }));
+  ASSERT_EQ(rig.lost_parts.size(), 1u);
+  EXPECT_EQ(rig.lost_parts[0].stream, StreamId{7});
+  ASSERT_EQ(rig.lost_parts[0].ranges.size(), 1u);
+  EXPECT_EQ(rig.lost_parts[0].ranges[0].begin.value, 5000u);
+  EXPECT_EQ(rig.lost_parts[0].ranges[0].end.value, 11'000u);
+  rig.Append(7, 7000);
+  ASSERT_TRUE(rig.Finish());
+  EXPECT_EQ(rig.writer->counters().lost.value, 6000u);
+  rig.ExpectDurableOrLost();
+}
+
+TEST(SegmentWriterTest, NoByteIsForgottenWhenADiskFails) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    Rig rig(seed, {.short_write = 9, .again = 9, .slow = seed % 3 == 0 ? 5u : 0u});
+    rig.keeper.disks = 2 + static_cast<uint32_t>(seed % 2);
+    const uint64_t fails_at = rig.Roll(60);
+    const uint64_t how = rig.Roll(3);
+    for (uint64_t i = 0; i < 80; ++i) {
+      if (i == fails_at) rig.BreakDisk(rig.Roll(2) == 0 ? 0 : 1, how != 1, how != 0);
+      ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+      rig.AppendSome();
+      if (rig.Roll(3) == 0) rig.Turn();
+    }
+    ASSERT_TRUE(rig.Finish());
+    rig.ExpectDurableOrLost();
+    EXPECT_LE(rig.keeper.out.size(), 1u);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(SegmentWriterTest, WhenTheLastDiskFailsTooTheDiskIsLost) {
+  Rig rig(1);
+  rig.keeper.disks = 2;
+  rig.Append(1, 5000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.publications == 1; }));
+  rig.ring.faults().write_error = 1;
+  rig.Append(1, 6000);
+  ASSERT_TRUE(rig.RunUntil([&] { return !rig.writer->failure().ok(); }));
+  EXPECT_EQ(rig.keeper.out.size(), 1u);
+  EXPECT_EQ(rig.writer->counters().lost.value, 6000u);
+  ASSERT_TRUE(rig.Finish());
+}
+
+TEST(SegmentWriterTest, ADiskThatStallsIsLeftForAnother) {
+  Rig rig(1);
+  rig.keeper.disks = 2;
+  rig.Append(1, 5000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.publications == 1; }));
+  const int file = rig.keeper.lent.at(SegmentId{1}).file;
+  rig.ring.StallFile(file, true);
+  for (int i = 0; i < 12; ++i) rig.Append(1, 6000);
+  ASSERT_TRUE(rig.RunUntil([&] { return !rig.keeper.out.empty(); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(rig.keeper.reports[0])) << rig.keeper.reports[0];
+  // What the kernel did not have yet is written to the other one: all but eight.
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.writer->counters().payload.value == 29'000; }));
+  EXPECT_EQ(rig.keeper.reports.size(), 1u);
+  rig.ring.StallFile(file, false);
+  ASSERT_TRUE(rig.Finish());
+  rig.ExpectAllDurable();
 }
 
 // ---- loans
