@@ -36,6 +36,12 @@ LanePlan MakePlan(uint64_t seed, BackPressure back_pressure) {
   plan.stop_early = roll(4) == 0;
   plan.abort = plan.stop_early && roll(3) == 0;
   plan.region = MiB(9);
+  // Who may not drop must wait, now and then: for much that comes while the disk stands still.
+  if (back_pressure == BackPressure::kLossless && roll(12) == 0) {
+    plan.peers = 60;
+    plan.peer_bytes_max = 1 << 20;
+    plan.stall_max = absl::Milliseconds(100);
+  }
   if (roll(3) != 0) return plan;
 
   plan.region = MiB(16);

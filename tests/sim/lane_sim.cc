@@ -209,8 +209,14 @@ bool LaneSim::EverythingArrived(const TrackStatus& now) const {
 // Nothing that was published is lost or altered, whatever happened to the rest.
 void LaneSim::CheckAfterPowerLoss() {
   for (const auto& [id, segment] : keeper_->segments()) {
-    if (segment.durable.value == 0) continue;
     const std::string image = ring_->CrashImage(segment.file);
+    // Whoever finds a footer takes the segment for whole, told so or not.
+    SegmentCheck check(image, id, sent_, plan_.has_refusals());
+    if (check.HasFooter()) {
+      SCOPED_TRACE(absl::StrCat("segment ", static_cast<uint64_t>(id), ", which has a footer"));
+      check.WalkFooter();
+    }
+    if (segment.durable.value == 0) continue;
     CheckSegment(image, id, segment);
   }
 }

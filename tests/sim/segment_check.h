@@ -42,12 +42,10 @@ class SegmentCheck {
     EXPECT_EQ(at, durable);
   }
 
+  bool HasFooter() const { return Footer().ok(); }
+
   void WalkFooter() {
-    const auto trailer = ParseSegmentTrailer(Bytes().subspan(image_.size() - kBlockBytes), id_,
-                                             ByteCount{image_.size()});
-    ASSERT_TRUE(trailer.ok()) << trailer.status();
-    const auto footer =
-        ParseSegmentFooter(Bytes().subspan(trailer->footer_offset), id_, ByteCount{image_.size()});
+    const auto footer = Footer();
     ASSERT_TRUE(footer.ok()) << footer.status();
     for (const ExtentRecord& extent : footer->extents) Parse({extent.offset});
   }
@@ -85,6 +83,14 @@ class SegmentCheck {
  private:
   absl::Span<const std::byte> Bytes() const {
     return {reinterpret_cast<const std::byte*>(image_.data()), image_.size()};
+  }
+
+  absl::StatusOr<SegmentFooter> Footer() const {
+    const auto trailer = ParseSegmentTrailer(Bytes().subspan(image_.size() - kBlockBytes), id_,
+                                             ByteCount{image_.size()});
+    if (!trailer.ok()) return trailer.status();
+    return ParseSegmentFooter(Bytes().subspan(trailer->footer_offset), id_,
+                              ByteCount{image_.size()});
   }
 
   std::optional<ExtentIndex> Parse(FileOffset at) {

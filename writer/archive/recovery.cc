@@ -425,9 +425,15 @@ absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark)
   }
   SLUICE_RETURN_IF_ERROR(LearnRecording(header));
   broken_off_.insert(header.recording_uid);
-  // From here on what had not been known to be durable is.
+  // From here on what had not been known to be durable is: first the extents, then the footer,
+  // which says that they are there.
   const SegmentLink previous = links_.Before(header.recording_uid, LaneId{header.lane}, id);
-  const absl::StatusOr<Sha256> sealed = WriteFooter(header, *footer, previous);
+  absl::StatusOr<Sha256> sealed;
+  if (fdatasync(archive_.segment_fd(header.slot)) != 0) {
+    sealed = FileError("fdatasync", Path(header.slot), errno);
+  } else {
+    sealed = WriteFooter(header, *footer, previous);
+  }
   if (!sealed.ok()) {
     Damage(header.slot, sealed.status().message());
     report_.slots_kept_out.push_back(header.slot);

@@ -320,7 +320,8 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
 bool SegmentWriter::IsNextOfChain(const Segment& segment) const {
   for (const Segment& earlier : segments_) {
     if (&earlier == &segment) return true;
-    if (earlier.seal == Segment::kOpen && !earlier.abandoned && !IsUnused(earlier)) return false;
+    const bool has_none = earlier.seal < Segment::kFooterWriting;
+    if (has_none && !earlier.abandoned && !IsUnused(earlier)) return false;
   }
   return true;
 }
@@ -343,6 +344,21 @@ void SegmentWriter::StartFooter(Segment& segment) {
   ring_->Write(tag, segment.loan->fd, op->at, op->ranges);
 }
 
+// Before a footer says that they are there.
+void SegmentWriter::SyncExtents(Segment& segment) {
+  if (!segment.has_hole && segment.mark.durable() == segment.mark.written()) {
+    segment.seal = Segment::kExtentsSynced;
+    return;
+  }
+  if (syncs_.full()) return;
+  segment.seal = Segment::kExtentsSyncing;
+  // The first in line can be published at once, others only when it is their turn, and what lies
+  // beyond a hole only with the footer.
+  if (&segment == &segments_.front() && !segment.has_hole) return StartSync(segment);
+  segment.mark.OnSyncStarted();
+  SubmitSync(segment);
+}
+
 void SegmentWriter::StartSync(Segment& segment) {
   segment.mark.OnSyncStarted();
   segment.covered = Describe(segment);
@@ -351,6 +367,10 @@ void SegmentWriter::StartSync(Segment& segment) {
   segment.covered_since = segment.waiting_since;
   segment.waiting_since.reset();
   if (!segment.extents.empty()) segment.waiting_since = segment.extents.front().appended;
+  SubmitSync(segment);
+}
+
+void SegmentWriter::SubmitSync(Segment& segment) {
   segment.sync = Segment::kRunning;
   segment.op_started = now_;
   OpTag tag;
@@ -411,7 +431,8 @@ void SegmentWriter::OnSync(const Completion& done) {
     return AbandonDisk(segment.loan->disk);
   }
   segment.mark.OnSynced();
-  segment.sync = Segment::kFinished;
+  segment.sync = segment.covered.segment == SegmentId{} ? Segment::kNone : Segment::kFinished;
+  if (segment.seal == Segment::kExtentsSyncing) segment.seal = Segment::kExtentsSynced;
 }
 
 // Tells the keeper, in the order of the line. Sealed segments leave it.
@@ -472,13 +493,14 @@ absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
   return next;
 }
 
-// Takes a segment that is full one step further: footer, sync.
+// Takes a segment that is full one step further: sync, footer, sync.
 void SegmentWriter::Seal(Segment& segment) {
   if (segment.abandoned) return;
   const bool settled = segment.closed && segment.extents.empty() && segment.writing == 0 &&
                        segment.sync == Segment::kNone;
   if (!settled || IsUnused(segment)) return;
-  if (segment.seal == Segment::kOpen && !writes_.full() && IsNextOfChain(segment)) {
+  if (segment.seal == Segment::kOpen) SyncExtents(segment);
+  if (segment.seal == Segment::kExtentsSynced && !writes_.full() && IsNextOfChain(segment)) {
     StartFooter(segment);
   }
   if (segment.seal == Segment::kFooterWritten && !syncs_.full()) StartSync(segment);

@@ -66,8 +66,9 @@ struct SegmentWriterCounters {
 };
 
 // Segments stand in line. Extents go into the last one. A segment that is full, or that the disk
-// refused a write to, takes no more extents; when its last write has finished it gets a footer and
-// is synced, several segments at a time, because a sync takes longer than filling a small one.
+// refused a write to, takes no more extents; when its last write has finished it is synced, gets a
+// footer, and is synced again, so that a footer that is there says that the extents are. Several
+// segments at a time, because a sync takes longer than filling a small one.
 // Only the first in line is published, and leaves the line when it is sealed, so the catalog
 // learns of bytes in the order in which they were received. A refused extent is written again into
 // the segment after it. When that fails kAttemptsMax times, or a sync fails, or the keeper cannot
@@ -159,11 +160,11 @@ class SegmentWriter {
     ByteCount unpublished;  // payload since then
     // When the oldest byte was appended that no sync covers yet.
     std::optional<absl::Duration> waiting_since;
-    enum { kOpen, kFooterWriting, kFooterWritten } seal = kOpen;
+    enum { kOpen, kExtentsSyncing, kExtentsSynced, kFooterWriting, kFooterWritten } seal = kOpen;
     AlignedBuffer footer_bytes;
     SegmentLink previous;  // what they say came before
     Sha256 footer_sha256 = {};
-    // What the last sync covers, until it is published.
+    // What the last sync covers, until it is published; no segment: it is not to be published.
     enum { kNone, kRunning, kFinished } sync = kNone;
     SegmentUpdate covered;
     absl::flat_hash_map<StreamId, Ranges> covered_changed;
@@ -205,7 +206,9 @@ class SegmentWriter {
   void Fold(Segment& segment, const Placed& placed);
   bool IsNextOfChain(const Segment& segment) const;
   void StartFooter(Segment& segment);
+  void SyncExtents(Segment& segment);
   void StartSync(Segment& segment);
+  void SubmitSync(Segment& segment);
   SegmentUpdate Describe(const Segment& segment) const;
   void PublishSynced();
   void Seal(Segment& segment);
