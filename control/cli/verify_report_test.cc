@@ -43,7 +43,37 @@ TEST(VerifyReportTest, Json) {
             "{\n \"ok\": false,\n \"segments\": 1,\n \"segmentsSkipped\": 0,\n"
             " \"extents\": \"12\",\n \"fragments\": \"30\",\n \"streams\": \"3\",\n"
             " \"payloadBytes\": \"5242880\",\n \"damaged\": \"1\",\n"
-            " \"findings\": [\"say \\\"bad\\\"\\n\"],\n \"notes\": []\n}\n");
+            " \"findings\": [\"say \\\"bad\\\"\\n\"],\n \"notes\": [],\n \"recordings\": []\n}\n");
+}
+
+VerifyReport WithAccount() {
+  VerifyReport report = Clean();
+  VerifyAccount account;
+  account.recording = "feed";
+  account.recording_uid = 7;
+  account.ledger.received = MiB(9).value;
+  account.ledger.written = MiB(8).value;
+  account.ledger.dropped_policy = MiB(1).value;
+  account.segments = 2;
+  account.stored = MiB(3);
+  account.removed[RemovalReason::kReused] = {3, MiB(2)};
+  account.removed[RemovalReason::kRetention] = {1, MiB(1)};
+  account.lost_in_crashes = KiB(1);
+  report.accounts.push_back(account);
+  return report;
+}
+
+TEST(VerifyReportTest, SaysWhereEachRecordingsBytesAre) {
+  EXPECT_EQ(
+      VerifyText(WithAccount()),
+      "recording \"feed\": received 9.0MiB, wrote 8.0MiB, dropped 1.0MiB; 3.0MiB are here in "
+      "2 segments, 3.0MiB were removed (reused 2.0MiB, retention 1.0MiB), 1.0KiB were lost in "
+      "crashes, and of 2.0MiB nothing here says where they are\n"
+      "checked 1 segment, 12 extents, 3 streams, 5.0MiB of payload: no damage\n");
+  EXPECT_NE(VerifyJson(WithAccount())
+                .find("\"removed\": [{\"reason\": \"reused\", \"segments\": \"3\", "
+                      "\"payloadBytes\": \"2097152\"}, "),
+            std::string::npos);
 }
 
 }  // namespace

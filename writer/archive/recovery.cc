@@ -165,7 +165,10 @@ void Recovery::Damage(uint32_t slot, absl::string_view what) {
 
 absl::Status Recovery::ReadCatalog() {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, catalog_.Segments());
-  for (const SegmentRow& row : segments) rows_.emplace(row.slot, row);
+  for (const SegmentRow& row : segments) {
+    rows_.emplace(row.slot, row);
+    if (row.sealed) named_.insert(Number(row.previous));
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::vector<uint64_t> deleted, catalog_.DeletedRecordings());
   deleted_.insert(deleted.begin(), deleted.end());
   SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, catalog_.Recordings());

@@ -12,9 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
+#include "writer/archive/verify_coverage.h"
+#include "writer/archive/verify_history.h"
+#include "writer/archive/verify_segment.h"
 #include "writer/catalog/catalog.h"
-#include "writer/segment/file_io.h"
-#include "writer/segment/footer_builder.h"
 #include "writer/segment/segment_reader.h"
 #include "writer/stream_id.h"
 
@@ -23,57 +24,6 @@ namespace {
 
 uint64_t Number(SegmentId id) { return static_cast<uint64_t>(id); }
 
-// Bytes of a stream, or of a track's account, and the segment in which they were found.
-struct Range {
-  uint64_t begin = 0;
-  uint64_t end = 0;
-  uint64_t segment = 0;
-};
-
-// Ranges of one stream or track. What follows on is joined as it comes, so few remain.
-class Coverage {
- public:
-  void Add(const Range& range) {
-    if (!ranges_.empty() && ranges_.back().end == range.begin &&
-        ranges_.back().segment == range.segment) {
-      ranges_.back().end = range.end;
-    } else if (range.begin < range.end) {
-      ranges_.push_back(range);
-    }
-  }
-  void Add(const Coverage& more) {
-    for (const Range& range : more.ranges_) Add(range);
-  }
-
-  // In order of their places, calls `overlap` and `gap` with the bounds of what does not fit.
-  //
-  // A gap at the beginning is what reuse leaves. So is one inside the first segment that still
-  // exists: a refused write is repeated in the next segment while later ones succeed in the old
-  // one, which then may be reused first.
-  template <class Overlap, class Gap>
-  void Check(Overlap overlap, Gap gap) {
-    std::sort(ranges_.begin(), ranges_.end(), [](const Range& a, const Range& b) {
-      return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
-    });
-    uint64_t oldest = ~uint64_t{0};
-    for (const Range& range : ranges_) oldest = std::min(oldest, range.segment);
-    uint64_t end = ranges_.empty() ? 0 : ranges_.front().begin;
-    uint64_t end_segment = 0;
-    const bool begins_late = end > 0;
-    for (const Range& range : ranges_) {
-      if (range.begin < end) overlap(range.begin, std::min(end, range.end), range.segment);
-      if (range.begin > end && !(begins_late && range.segment == oldest)) {
-        gap(end, range.begin, end_segment, range.segment);
-      }
-      if (range.end >= end) end_segment = range.segment;
-      end = std::max(end, range.end);
-    }
-  }
-
- private:
-  std::vector<Range> ranges_;
-};
-
 // A recording on one lane, from one start of the recorder to its end.
 using TrackKey = std::tuple<uint64_t, uint16_t, uint32_t>;  // uid, lane, epoch
 
@@ -81,17 +31,6 @@ struct Track {
   std::string recording;
   Coverage written;
   bool drops = false;
-};
-
-// What one segment contributes, kept apart until it is sure that it was not reused meanwhile.
-struct SegmentResult {
-  uint64_t extents = 0;
-  uint64_t fragments = 0;
-  ByteCount payload;
-  std::vector<std::string> findings;
-  std::map<uint64_t, Coverage> streams;
-  Track track;
-  std::set<uint64_t> stream_ids;
 };
 
 class Verifier {
@@ -109,22 +48,14 @@ class Verifier {
   void CheckUnknownSegments();
   void CheckSegment(const SegmentRow& row);
   bool IsGone(SegmentId id);
-  void ReadSegment(SegmentReader& reader, const SegmentRow& row, SegmentResult* result);
-  void ReadSealed(SegmentReader& reader, SegmentResult* result, FooterBuilder* footer);
-  void ReadOpen(SegmentReader& reader, FileOffset durable, SegmentResult* result,
-                FooterBuilder* footer);
-  bool ReadExtent(SegmentReader& reader, const ExtentIndex& extent, SegmentResult* result,
-                  FooterBuilder* footer);
-  void CheckLedger(const std::string& where, const ExtentHeader& header, SegmentResult* result);
-  void CheckFooter(SegmentReader& reader, const SegmentFooter& footer, const FooterBuilder& rebuilt,
-                   SegmentResult* result);
-  void CheckParts(SegmentReader& reader, const std::vector<StreamPart>& parts,
-                  const FooterBuilder& footer, SegmentResult* result);
-  void Merge(const TrackKey& key, SegmentResult result);
+  SegmentResult ReadSegment(SegmentReader& reader, const SegmentRow& row);
+  void Merge(const SegmentRow& row, const std::string& recording, SegmentResult result);
   void Skip(SegmentId id);
-  bool WasSkipped(uint64_t after, uint64_t before) const;
+  bool IsExplained(const TrackKey& track, uint64_t after, uint64_t before) const;
   void CheckStreams();
   void CheckTracks();
+  void ReadRemovals();
+  void CheckHistory();
   void Advance(ByteCount bytes);
   std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, meta_, slot); }
   void LookAtDisks();
@@ -139,7 +70,8 @@ class Verifier {
   std::map<uint64_t, Coverage> streams_;
   std::map<uint64_t, TrackKey> track_of_stream_;
   std::map<TrackKey, Track> tracks_;
-  std::set<uint64_t> skipped_;  // segments
+  VerifyHistory history_;
+  std::map<uint64_t, ByteCount> lost_in_crashes_;  // by recording
   ByteCount done_;
   ByteCount total_;
   VerifyReport report_;
@@ -191,13 +123,13 @@ bool Verifier::IsGone(SegmentId id) {
 // The segment was reused after the catalog was read; what was read before it may be gone as well.
 void Verifier::Skip(SegmentId id) {
   ++report_.segments_skipped;
-  skipped_.insert(Number(id));
+  history_.AddUnknown(id);
 }
 
-// Whether what is missing between two segments may have been in one that was skipped.
-bool Verifier::WasSkipped(uint64_t after, uint64_t before) const {
-  const auto next = skipped_.upper_bound(after);
-  return next != skipped_.end() && *next < before;
+// Whether what is missing between two segments of a track need not be there.
+bool Verifier::IsExplained(const TrackKey& track, uint64_t after, uint64_t before) const {
+  const auto& [uid, lane, epoch] = track;
+  return history_.WhyMissing(uid, lane, after, before) != VerifyHistory::Missing::kUnexplained;
 }
 
 void Verifier::LookAtDisks() {
@@ -218,7 +150,7 @@ void Verifier::CheckSegment(const SegmentRow& row) {
   const ByteCount bytes = row.durable - FileOffset{0};
   if (missing_.contains(meta_.DiskOf(row.slot))) {
     ++report_.segments_unavailable;
-    skipped_.insert(Number(row.id));
+    history_.AddUnknown(row.id);
     return Advance(bytes);
   }
   const absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(row.slot));
@@ -238,194 +170,55 @@ void Verifier::CheckSegment(const SegmentRow& row) {
     }
     return;
   }
-  SegmentResult result;
   const ByteCount before = done_;
-  ReadSegment(**reader, row, &result);
+  SegmentResult result = ReadSegment(**reader, row);
   Advance(bytes - std::min(bytes, done_ - before));
   if (!(*reader)->StillHolds()) return Skip(row.id);
-  const SegmentHeader& header = (*reader)->header();
-  result.track.recording = RecordingName(header);
-  Merge({header.recording_uid, header.lane, header.epoch}, std::move(result));
+  Merge(row, RecordingName((*reader)->header()), std::move(result));
 }
 
-void Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row, SegmentResult* result) {
+SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row) {
+  SegmentResult failed;
   const SegmentHeader& header = reader.header();
   if (header.archive_uuid != meta_.uuid || header.slot != row.slot ||
       header.segment_bytes != meta_.segment.value) {
-    result->findings.push_back(
+    failed.findings.push_back(
         absl::StrCat(reader.path(), " at 0: the header is another archive's or another slot's"));
-    return;
-  }
-  if (header.recording_uid != row.recording_uid || LaneId{header.lane} != row.lane ||
-      header.epoch != row.epoch) {
-    result->findings.push_back(
-        absl::StrCat(reader.path(),
-                     " at 0: the catalog names another recording, lane or epoch than the header"));
+    return failed;
   }
   // Where the parts come from, the mark does: one state of the catalog.
   const absl::StatusOr<std::vector<StreamPart>> parts = catalog_->SegmentParts(row.id);
   if (!parts.ok()) {
-    result->findings.push_back(std::string(parts.status().message()));
-    return;
+    failed.findings.push_back(std::string(parts.status().message()));
+    return failed;
   }
-  FooterBuilder footer;
   const bool sealed = parts->empty() ? row.sealed : parts->front().sealed;
   const FileOffset durable = parts->empty() ? row.durable : parts->front().durable;
-  if (sealed) {
-    ReadSealed(reader, result, &footer);
-  } else {
-    ReadOpen(reader, durable, result, &footer);
-    if (!held_ && reader.StillHolds()) {
-      report_.notes.push_back(absl::StrCat(
-          reader.path(), ": segment ", Number(row.id),
-          " was never closed: the next start of the recorder takes in what holds of it"));
-    }
+  const auto advance = [this](ByteCount bytes) { Advance(bytes); };
+  SegmentResult result = sealed ? VerifySealedSegment(reader, *parts, VerifyDepth::kFull, advance)
+                                : VerifyOpenSegment(reader, *parts, durable, advance);
+  if (header.recording_uid != row.recording_uid || LaneId{header.lane} != row.lane ||
+      header.epoch != row.epoch) {
+    result.findings.push_back(
+        absl::StrCat(reader.path(),
+                     " at 0: the catalog names another recording, lane or epoch than the header"));
   }
-  if (result->findings.empty()) CheckParts(reader, *parts, footer, result);
+  const bool hashes_known = row.footer_sha256 != Sha256{} && result.footer_sha256 != Sha256{};
+  if (hashes_known && row.footer_sha256 != result.footer_sha256) {
+    result.findings.push_back(absl::StrCat(
+        reader.path(), ": the footer of segment ", Number(row.id),
+        " was changed after it was sealed: it is not the one that the catalog remembers"));
+  }
+  if (!sealed && !held_ && reader.StillHolds()) {
+    report_.notes.push_back(absl::StrCat(
+        reader.path(), ": segment ", Number(row.id),
+        " was never closed: the next start of the recorder takes in what holds of it"));
+  }
+  return result;
 }
 
-void Verifier::ReadSealed(SegmentReader& reader, SegmentResult* result, FooterBuilder* rebuilt) {
-  const absl::StatusOr<SegmentFooter> footer = reader.ReadFooter();
-  if (!footer.ok()) {
-    result->findings.push_back(std::string(footer.status().message()));
-    return;
-  }
-  for (const ExtentRecord& record : footer->extents) {
-    const absl::StatusOr<ExtentIndex> extent = reader.ReadExtentIndex({record.offset});
-    if (!extent.ok()) {
-      result->findings.push_back(std::string(extent.status().message()));
-    } else {
-      ReadExtent(reader, *extent, result, rebuilt);
-    }
-    Advance({record.extent_bytes});
-  }
-  if (result->findings.empty()) CheckFooter(reader, *footer, *rebuilt, result);
-}
-
-void Verifier::ReadOpen(SegmentReader& reader, FileOffset durable, SegmentResult* result,
-                        FooterBuilder* footer) {
-  FileOffset at{kBlockBytes};
-  for (uint32_t sequence = 0; at < durable; ++sequence) {
-    const absl::StatusOr<ExtentIndex> extent = reader.ReadExtentIndex(at);
-    if (!extent.ok()) {
-      result->findings.push_back(std::string(extent.status().message()));
-      return;  // where the next one begins, only this one says
-    }
-    if (extent->header.sequence != sequence) {
-      result->findings.push_back(absl::StrCat(reader.path(), " at ", at.value, ": extent ",
-                                              extent->header.sequence, " where ", sequence,
-                                              " belongs"));
-      return;
-    }
-    ReadExtent(reader, *extent, result, footer);
-    at = at + ByteCount{extent->header.extent_bytes};
-    Advance({extent->header.extent_bytes});
-  }
-  if (durable.value > 0 && at != durable) {
-    result->findings.push_back(absl::StrCat(reader.path(), " at ", durable.value,
-                                            ": the catalog's durable mark is inside an extent"));
-  }
-}
-
-// False: the extent does not hold.
-bool Verifier::ReadExtent(SegmentReader& reader, const ExtentIndex& extent, SegmentResult* result,
-                          FooterBuilder* footer) {
-  const std::string where = absl::StrCat(reader.path(), " at ", extent.at.value);
-  const uint64_t segment = Number(reader.id());
-  if (const absl::Status payload = reader.CheckPayload(extent); !payload.ok()) {
-    result->findings.push_back(std::string(payload.message()));
-    return false;
-  }
-  if (extent.at < footer->data_end()) {
-    result->findings.push_back(absl::StrCat(where, ": the extent overlaps the one before"));
-    return false;
-  }
-  CheckLedger(where, extent.header, result);
-  if (extent.header.durable_bytes > extent.at.value) {
-    result->findings.push_back(absl::StrCat(where, ": the extent calls ",
-                                            extent.header.durable_bytes,
-                                            " bytes durable, which includes itself"));
-  }
-  footer->Add(extent.at, extent.header, extent.fragments, extent.events);
-  for (const FragmentEntry& fragment : extent.fragments) {
-    result->streams[fragment.stream_id].Add(
-        {fragment.stream_offset, fragment.stream_offset + fragment.length, segment});
-    result->stream_ids.insert(fragment.stream_id);
-  }
-  for (const StreamEvent& event : extent.events) result->stream_ids.insert(event.stream_id);
-  const Ledger& ledger = extent.header.ledger;
-  // What a disk lost after it was written goes from one column of the account to another.
-  const uint64_t taken = ledger.written + ledger.dropped_disk;
-  if (taken >= extent.header.payload_bytes) {
-    result->track.written.Add({taken - extent.header.payload_bytes, taken, segment});
-  }
-  result->track.drops |= ledger.dropped() != 0;
-  ++result->extents;
-  result->fragments += extent.fragments.size();
-  result->payload += {extent.header.payload_bytes};
-  return true;
-}
-
-void Verifier::CheckLedger(const std::string& where, const ExtentHeader& header,
-                           SegmentResult* result) {
-  const Ledger& ledger = header.ledger;
-  if (ledger.received != ledger.written + ledger.dropped()) {
-    result->findings.push_back(absl::StrCat(where, ": the ledger received ", ledger.received,
-                                            " bytes, wrote ", ledger.written, " and dropped ",
-                                            ledger.dropped()));
-  }
-  if (ledger.received != ledger.zero_copy + ledger.copied) {
-    result->findings.push_back(absl::StrCat(where, ": the ledger received ", ledger.received,
-                                            " bytes, ", ledger.zero_copy, " without a copy and ",
-                                            ledger.copied, " with one"));
-  }
-  if (ledger.packed > ledger.written || ledger.written < header.payload_bytes) {
-    result->findings.push_back(absl::StrCat(where, ": the ledger wrote only ", ledger.written,
-                                            " bytes, and packed ", ledger.packed));
-  }
-}
-
-void Verifier::CheckFooter(SegmentReader& reader, const SegmentFooter& footer,
-                           const FooterBuilder& rebuilt, SegmentResult* result) {
-  const std::string where = absl::StrCat(reader.path(), " at ", footer.trailer.footer_offset);
-  if (rebuilt.FooterBytes() != footer.trailer.footer_bytes) {
-    result->findings.push_back(
-        absl::StrCat(where, ": the footer does not say what the extents say"));
-    return;
-  }
-  AlignedBuffer stored(footer.trailer.footer_bytes);
-  const absl::Status read = reader.Read({footer.trailer.footer_offset}, stored.span());
-  const AlignedBuffer expected = rebuilt.Build(reader.id(), {reader.header().segment_bytes},
-                                               footer.trailer.flags, OriginOf(footer.trailer));
-  if (!read.ok() || stored.span() != expected.span()) {
-    result->findings.push_back(
-        absl::StrCat(where, ": the footer does not say what the extents say"));
-  }
-}
-
-void Verifier::CheckParts(SegmentReader& reader, const std::vector<StreamPart>& parts,
-                          const FooterBuilder& footer, SegmentResult* result) {
-  std::set<uint64_t> known;
-  for (const StreamPart& part : parts) {
-    known.insert(static_cast<uint64_t>(part.stream));
-    const StreamRecord* const record = footer.Find(part.stream);
-    if (record == nullptr || record->begin != part.begin.value || record->end != part.end.value) {
-      result->findings.push_back(absl::StrCat(
-          reader.path(), ": the catalog places bytes ", part.begin.value, " to ", part.end.value,
-          " of stream ", StreamIdToString(part.stream), " here, the segment has ",
-          record == nullptr ? "none" : absl::StrCat(record->begin, " to ", record->end)));
-    }
-  }
-  for (const StreamRecord& record : footer.streams()) {
-    if (!known.contains(record.stream_id)) {
-      result->findings.push_back(
-          absl::StrCat(reader.path(), ": the catalog does not know that stream ",
-                       StreamIdToString(StreamId{record.stream_id}), " has a part here"));
-    }
-  }
-}
-
-void Verifier::Merge(const TrackKey& key, SegmentResult result) {
+void Verifier::Merge(const SegmentRow& row, const std::string& recording, SegmentResult result) {
+  const TrackKey key = {row.recording_uid, static_cast<uint16_t>(row.lane), row.epoch};
   ++report_.segments;
   report_.extents += result.extents;
   report_.fragments += result.fragments;
@@ -434,9 +227,10 @@ void Verifier::Merge(const TrackKey& key, SegmentResult result) {
   for (const auto& [stream, coverage] : result.streams) streams_[stream].Add(coverage);
   for (const uint64_t stream : result.stream_ids) track_of_stream_[stream] = key;
   Track& track = tracks_[key];
-  track.recording = result.track.recording;
-  track.written.Add(result.track.written);
-  track.drops |= result.track.drops;
+  track.recording = recording;
+  track.written.Add(result.written);
+  track.drops |= result.drops;
+  history_.Add(row, recording, result);
 }
 
 void Verifier::CheckKnownSegments() {
@@ -478,7 +272,7 @@ void Verifier::CheckStreams() {
                             " are there twice, the second time in segment ", segment));
         },
         [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
-          if (drops || WasSkipped(before, segment)) return;
+          if (drops || IsExplained(track_of_stream_[id], before, segment)) return;
           Find(absl::StrCat("stream ", name, ": bytes ", begin, " to ", end,
                             " are missing before segment ", segment, " goes on"));
         });
@@ -505,11 +299,39 @@ void Verifier::CheckTracks() {
                             segment));
         },
         [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
-          if (track.drops || WasSkipped(before, segment)) return;
+          const auto& [uid, lane, epoch] = key;
+          const VerifyHistory::Missing why = history_.WhyMissing(uid, lane, before, segment);
+          if (why == VerifyHistory::Missing::kCrash) {
+            lost_in_crashes_[uid] += {end - begin};
+            report_.notes.push_back(absl::StrCat(name, ": ", end - begin, " bytes before segment ",
+                                                 segment, " were lost in a crash"));
+          }
+          if (track.drops || why != VerifyHistory::Missing::kUnexplained) return;
           Find(absl::StrCat(name, ": bytes ", begin, " to ", end,
                             " of its ledger are not accounted for before segment ", segment));
         });
   }
+}
+
+void Verifier::CheckHistory() {
+  history_.CheckChains([this](std::string finding) { Find(std::move(finding)); },
+                       [this](std::string note) { report_.notes.push_back(std::move(note)); });
+  if (catalog_ == nullptr) return;
+  const absl::StatusOr<std::vector<RecordingRow>> recordings = catalog_->Recordings();
+  if (!recordings.ok()) return Find(std::string(recordings.status().message()));
+  report_.accounts = history_.Accounts(*recordings);
+  for (VerifyAccount& account : report_.accounts) {
+    const auto lost = lost_in_crashes_.find(account.recording_uid);
+    if (lost != lost_in_crashes_.end()) account.lost_in_crashes = lost->second;
+  }
+}
+
+// After the segments were read: so whatever was removed meanwhile is known.
+void Verifier::ReadRemovals() {
+  if (catalog_ == nullptr) return;
+  absl::StatusOr<std::vector<RemovalRow>> removals = catalog_->Removals();
+  if (!removals.ok()) return Find(std::string(removals.status().message()));
+  history_.SetRemovals(*std::move(removals));
 }
 
 absl::StatusOr<VerifyReport> Verifier::Run() {
@@ -519,8 +341,10 @@ absl::StatusOr<VerifyReport> Verifier::Run() {
   LookAtDisks();
   CheckKnownSegments();
   CheckUnknownSegments();
+  ReadRemovals();
   CheckStreams();
   CheckTracks();
+  CheckHistory();
   return std::move(report_);
 }
 

@@ -4,13 +4,45 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "ingest/units.h"
+#include "writer/catalog/removal.h"
+#include "writer/ledger.h"
 
 namespace sluice {
+
+struct RemovedSum {
+  uint64_t segments = 0;
+  ByteCount payload;
+};
+
+// Where a recording's bytes are, over all the times that the archive was opened. What was
+// received was written or dropped (the ledger); what was written is stored, was removed, was lost
+// in a crash, or nothing here can say where it is.
+struct VerifyAccount {
+  std::string recording;
+  uint64_t recording_uid = 0;
+  Ledger ledger;
+  uint64_t segments = 0;
+  ByteCount stored;
+  std::map<RemovalReason, RemovedSum> removed;
+  ByteCount lost_in_crashes;  // known to have been written, and not durable
+
+  ByteCount removed_bytes() const {
+    ByteCount sum;
+    for (const auto& [reason, removed_for] : removed) sum += removed_for.payload;
+    return sum;
+  }
+  // Zero, unless segments are missing, or went before removals were recorded.
+  ByteCount unexplained() const {
+    const ByteCount known = stored + removed_bytes() + lost_in_crashes;
+    return {ledger.written > known.value ? ledger.written - known.value : 0};
+  }
+};
 
 struct VerifyReport {
   // What was checked and holds.
@@ -29,6 +61,7 @@ struct VerifyReport {
   std::vector<std::string> findings;
   // What is no damage, but worth knowing.
   std::vector<std::string> notes;
+  std::vector<VerifyAccount> accounts;  // by recording
 
   bool ok() const { return damaged == 0; }
 };
@@ -41,7 +74,8 @@ using VerifyProgress = std::function<void(ByteCount done, ByteCount total)>;
 // Checks, of every segment, all of a sealed one and an open one up to its durable mark: header,
 // footer and extents with all their checksums, that the footer says what the extents say, that
 // every stream and every track's account goes on without a hole from where the archive still has
-// it, that the accounts add up, and that the catalog says the same.
+// it, that the accounts add up, and that the catalog says the same. And of every track, over all
+// epochs, that each segment follows the one that it names, or that this one's removal is recorded.
 //
 // Only reads. Another process may be recording into the archive; what it reuses meanwhile is
 // skipped. An error means that there is no archive that could be checked.

@@ -1,0 +1,154 @@
+// What was removed, exchanged or altered, though every checksum is right; and what was not.
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "absl/types/span.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/e2e/e2e_test.h"
+#include "tests/e2e/exported.h"
+#include "tests/e2e/peer.h"
+#include "tests/e2e/recorder.h"
+#include "writer/extent/extent_codec.h"
+#include "writer/segment/format.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+const Words kSmall = {"--capacity", "16MiB", "--segment-size", "1MiB", "--name", "feed"};
+
+// A recording of several MiB in two parts, between which the recorder was started anew.
+class ProofTest : public E2eTest {
+ protected:
+  void Record(uint64_t number, uint64_t bytes) {
+    Recorder recorder(archive(), kSmall);
+    Peer peer(content(), number, recorder.port());
+    ASSERT_TRUE(peer.Send(bytes));
+    peer.FinishSending();
+    ASSERT_TRUE(peer.AwaitClose());
+    recorder.Stop();
+  }
+  std::string Segment(int slot) const {
+    return absl::StrFormat("%s/segments/%06d.seg", archive(), slot);
+  }
+  Outcome RunVerify() { return RunSluice({"verify", "--archive", archive()}); }
+  // The first slot that holds a segment before the track's last.
+  static constexpr int kMiddle = 3;
+};
+
+TEST_F(ProofTest, AWholeArchiveAccountsForEveryByte) {
+  Record(1, 5 * kMiB);
+  Record(2, 3 * kMiB + 7);
+  const Json report = AskSluice({"verify", "--archive", archive()});
+  EXPECT_TRUE(report["ok"].truth());
+  ASSERT_EQ(report["recordings"].elements().size(), 1u);
+  const Json account = report["recordings"].elements()[0];
+  EXPECT_EQ(account["recording"].text(), "feed");
+  EXPECT_EQ(account["bytesReceived"].int64(), static_cast<int64_t>(8 * kMiB + 7));
+  EXPECT_EQ(account["bytesStored"].int64(), static_cast<int64_t>(8 * kMiB + 7));
+  EXPECT_EQ(account["bytesUnexplained"].int64(), 0);
+}
+
+// The ring goes round three times, over restarts.
+TEST_F(ProofTest, WhatTheRingRemovedIsAccountedForAndNoFinding) {
+  uint64_t sent = 0;
+  for (uint64_t number = 1; number <= 4; ++number) {
+    Record(number, 12 * kMiB + number);
+    sent += 12 * kMiB + number;
+    EXPECT_EQ(Verify(archive()), "");
+  }
+  const Json account = AskSluice({"verify", "--archive", archive()})["recordings"].elements().at(0);
+  EXPECT_EQ(account["bytesReceived"].int64(), static_cast<int64_t>(sent));
+  EXPECT_EQ(account["bytesUnexplained"].int64(), 0);
+  const Json removed = account["removed"].elements().at(0);
+  EXPECT_EQ(removed["reason"].text(), "reused");
+  EXPECT_EQ(account["bytesStored"].int64() + removed["payloadBytes"].int64(),
+            static_cast<int64_t>(sent));
+  // A catalog that is made anew knows it from the headers.
+  EXPECT_EQ(RunSluice({"archive", "rebuild", "--archive", archive()}).code, 0);
+  EXPECT_EQ(Verify(archive()), "");
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(archive() + "/catalog.db" + suffix);
+  EXPECT_EQ(RunSluice({"archive", "rebuild", "--archive", archive()}).code, 0);
+  EXPECT_EQ(Verify(archive()), "");
+}
+
+TEST_F(ProofTest, AMissingSegmentStaysMissed) {
+  Record(1, 8 * kMiB);
+  fs::remove(Segment(kMiddle));
+  EXPECT_EQ(RunVerify().code, 1);
+  // A start makes the file anew, and forgets what was in it, but not that it was.
+  Record(2, kMiB);
+  const Outcome outcome = RunVerify();
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("of recording \"feed\" on lane 0"),
+                                 HasSubstr("nothing here removed it")));
+  // Nor does a catalog that is made anew believe that all is well.
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(archive() + "/catalog.db" + suffix);
+  EXPECT_EQ(RunSluice({"archive", "rebuild", "--archive", archive()}).code, 0);
+  EXPECT_THAT(RunVerify().out, AllOf(HasSubstr("is missing: segment "),
+                                     HasSubstr("proves that it was there, and no removal is")));
+}
+
+TEST_F(ProofTest, AZeroedSlotIsMissed) {
+  Record(1, 8 * kMiB);
+  fs::resize_file(Segment(kMiddle), 0);
+  fs::resize_file(Segment(kMiddle), kMiB);
+  Record(2, kMiB);
+  EXPECT_THAT(RunVerify().out, HasSubstr("nothing here removed it"));
+}
+
+TEST_F(ProofTest, AnExtentHeaderWithARightChecksumIsFound) {
+  Record(1, 8 * kMiB);
+  std::vector<std::byte> header(kBlockBytes);
+  std::fstream file(Segment(kMiddle), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(kBlockBytes);
+  ASSERT_TRUE(file.read(reinterpret_cast<char*>(header.data()), kBlockBytes));
+  ExtentHeader fields;
+  std::memcpy(&fields, header.data(), sizeof(fields));
+  ++fields.last_time_ns;
+  std::memcpy(header.data(), &fields, sizeof(fields));
+  std::vector<std::byte> whole(fields.header_bytes);
+  file.seekg(kBlockBytes);
+  ASSERT_TRUE(
+      file.read(reinterpret_cast<char*>(whole.data()), static_cast<std::streamsize>(whole.size())));
+  std::copy(header.begin(), header.end(), whole.begin());
+  SealExtentHeader(absl::MakeSpan(whole));
+  file.seekp(kBlockBytes);
+  ASSERT_TRUE(file.write(reinterpret_cast<const char*>(whole.data()),
+                         static_cast<std::streamsize>(whole.size())));
+  file.close();
+  const Outcome outcome = RunVerify();
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("000003.seg at 4096: the extent's header was changed "),
+                                 Not(HasSubstr("checksum"))));
+}
+
+TEST_F(ProofTest, AfterAKillTheAccountAddsUp) {
+  {
+    Recorder recorder(archive(), kSmall);
+    Peer peer(content(), 1, recorder.port());
+    ASSERT_TRUE(peer.Send(6 * kMiB));
+    AwaitDurable(target(), peer.address(), 2 * kMiB);
+    recorder.Kill();
+  }
+  Record(2, 2 * kMiB);
+  EXPECT_EQ(Verify(archive()), "");
+  const Json account = AskSluice({"verify", "--archive", archive()})["recordings"].elements().at(0);
+  EXPECT_EQ(account["bytesUnexplained"].int64(), 0);
+  EXPECT_EQ(account["bytesWritten"].int64(), account["bytesStored"].int64());
+}
+
+}  // namespace
+}  // namespace sluice
