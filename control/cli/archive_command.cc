@@ -6,8 +6,10 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/cli/archive_disk_command.h"
 #include "control/cli/archive_view.h"
 #include "control/cli/command.h"
 #include "control/cli/human.h"
@@ -28,6 +30,7 @@ struct Options {
   OutputFormat output = OutputFormat::kText;
   ByteCount capacity;
   ByteCount segment;
+  std::vector<std::string> disks;
 };
 
 void Show(const v1::Archive& archive, OutputFormat output) {
@@ -57,6 +60,7 @@ absl::StatusOr<v1::Archive> Look(const std::string& directory) {
     if (!segment.sealed) archive.set_segments_open(archive.segments_open() + 1);
     archive.set_stored_bytes(archive.stored_bytes() + static_cast<int64_t>(segment.payload.value));
   }
+  AddDisks(LookAtDisks(directory, meta), segments, &archive);
   return archive;
 }
 
@@ -78,6 +82,7 @@ absl::Status Create(const Options& options) {
   wanted.capacity = options.capacity;
   wanted.segment = options.segment;
   wanted.purpose = "create";
+  for (const std::string& disk : options.disks) wanted.disks.push_back({disk, {}});
   {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
     SLUICE_RETURN_IF_ERROR(
@@ -156,12 +161,19 @@ void AddArchiveCommand(CLI::App& program, Action& action) {
   AddSizeOption(create, "--segment-size", options->segment,
                 "The unit in which old data goes (default: capacity / 64, between 16MiB and "
                 "256MiB)");
+  create
+      .add_option("--disk", options->disks,
+                  "One more directory, on a disk of its own, as large as the archive's if there is "
+                  "room; may be given again")
+      ->type_name("DIR");
+  AddArchiveDiskCommands(group, action);
   Add(group, options, action, "rebuild",
       "Make the catalog anew from the segments; nobody may have the archive open", &Rebuild);
   group.footer(
       "Examples:\n"
       "  sluice archive create --archive /srv/archive --capacity 400GiB\n"
-      "  sluice archive info --archive /srv/archive");
+      "  sluice archive info --archive /srv/archive\n"
+      "  sluice archive add-disk /mnt/b/archive --archive /srv/archive");
 }
 
 }  // namespace sluice

@@ -17,6 +17,13 @@ std::string Holder(const v1::ArchiveHolder& holder) {
                       holder.unix_socket().empty() ? "" : ", answers on ", holder.unix_socket());
 }
 
+std::string Describe(const v1::Disk& disk) {
+  const std::string use =
+      disk.problem().empty() ? "" : absl::StrCat("; NOT IN USE: ", disk.problem());
+  return absl::StrCat(disk.directory(), ", ", Size(disk.capacity_bytes()), ", ",
+                      disk.segments_used(), " of ", disk.segment_count(), " segments used", use);
+}
+
 }  // namespace
 
 void AddArchive(const v1::Archive& archive, Properties& properties) {
@@ -35,6 +42,12 @@ void AddArchive(const v1::Archive& archive, Properties& properties) {
     properties.Add("Disk", absl::StrCat(geometry.device(), geometry.direct() ? "" : ", not direct",
                                         ", blocks of ", geometry.offset_align(), ", writes up to ",
                                         Size(geometry.write_bytes_max())));
+  }
+  if (archive.disks_size() > 1 ||
+      (archive.disks_size() == 1 && !archive.disks(0).problem().empty())) {
+    for (const v1::Disk& disk : archive.disks()) {
+      properties.Add(absl::StrCat("Disk ", disk.number()), Describe(disk));
+    }
   }
   properties.Add("Held by", archive.has_holder() ? Holder(archive.holder()) : "nobody");
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -203,6 +204,16 @@ void AddOptions(CLI::App& app, Options& options) {
                 "Of a new archive (default: 16GiB, less on a small disk)");
   AddSizeOption(app, "--segment-size", options.recorder.archive.segment,
                 "Of a new archive (default: capacity / 64, 16MiB to 256MiB)");
+  app.add_option_function<std::vector<std::string>>(
+         "--disk",
+         [&options](const std::vector<std::string>& directories) {
+           for (const std::string& directory : directories) {
+             options.recorder.archive.disks.push_back({directory, {}});
+           }
+         },
+         "One more directory for the archive, on a disk of its own, as large as the\n"
+         "archive's if there is room; may be given again")
+      ->type_name("DIR");
   AddSizeOption(app, "--region", options.recorder.region, "Memory of each lane (default: 64MiB)");
   app.add_option("--lanes", options.recorder.lanes, "Threads that receive and write (default: 1)")
       ->type_name("N")

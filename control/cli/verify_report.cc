@@ -108,6 +108,7 @@ std::string VerifyJson(const VerifyReport& report) {
   return absl::StrCat(
       "{\n \"ok\": ", report.ok() ? "true" : "false", ",\n \"segments\": ", report.segments,
       ",\n \"segmentsSkipped\": ", report.segments_skipped,
+      ",\n \"segmentsUnavailable\": ", report.segments_unavailable,
       ",\n \"extents\": ", Quoted(report.extents), ",\n \"fragments\": ", Quoted(report.fragments),
       ",\n \"streams\": ", Quoted(report.streams),
       ",\n \"payloadBytes\": ", Quoted(report.payload.value),

@@ -52,6 +52,17 @@ void ReadArchive(const Place& place, const pb::Archive& from, ArchiveOptions* to
   if (from.has_segment_size()) {
     to->segment = ReadSize(place, "segment_size", from.segment_size());
   }
+  for (int i = 0; i < from.disk_size(); ++i) {
+    const Place disk = place.Sub("disk", i);
+    if (from.disk(i).directory().empty()) {
+      disk.Wrong("directory", "disk needs a directory, such as \"/mnt/b/sluice\"");
+    }
+    DiskOptions& one = to->disks.emplace_back();
+    one.directory = from.disk(i).directory();
+    if (from.disk(i).has_capacity()) {
+      one.capacity = ReadSize(disk, "capacity", from.disk(i).capacity());
+    }
+  }
   if (to->capacity.value > 0 && to->segment > to->capacity) {
     place.Wrong("segment_size",
                 absl::StrCat("segment_size ", FormatSize(to->segment),

@@ -87,6 +87,21 @@ TEST(ServeConfigTest, ReadsEverything) {
   EXPECT_EQ(feed.address.ToString(), "[::1]:7000");
 }
 
+TEST(ServeConfigTest, ReadsFurtherDisks) {
+  const ServeConfig config = Parsed(R"(archive {
+  directory: "/a"
+  disk { directory: "/mnt/b" capacity: "2TiB" }
+  disk { directory: "/mnt/c" }
+})");
+  ASSERT_EQ(config.recorder.archive.disks.size(), 2u);
+  EXPECT_EQ(config.recorder.archive.disks[0].directory, "/mnt/b");
+  EXPECT_EQ(config.recorder.archive.disks[0].capacity, GiB(2048));
+  EXPECT_EQ(config.recorder.archive.disks[1].capacity, ByteCount{});
+  EXPECT_THAT(Refusal("archive { directory: \"/a\" disk {} }"), HasSubstr("directory"));
+  EXPECT_THAT(Refusal("archive { directory: \"/a\"\n disk { directory: \"/b\" capacity: \"x\" } }"),
+              HasSubstr("c:2"));
+}
+
 TEST(ServeConfigTest, FillsInDefaults) {
   const ServeConfig config = Parsed(R"(
       archive { directory: "/var/lib/sluice" }

@@ -500,6 +500,14 @@ RecorderStatus RecorderImpl::Status() {
       status.warnings.push_back(one.warning);
     }
   }
+  // Those that were out of use at the start are among the archive's warnings.
+  for (const DiskStatus& disk : archive_->disks()) {
+    if (disk.in_use() || !archive_->HasDiskOf(disk.first_slot)) continue;
+    status.warnings.push_back(absl::StrCat(
+        "disk ", disk.number, " (", disk.directory, ") was taken out of use: ", disk.problem,
+        "; the recording goes on on the others: check the disk, then ",
+        "take it in again with `sluice archive add-disk`"));
+  }
   if (const absl::Status health = keeper_->health(); !health.ok()) {
     status.warnings.push_back(std::string(health.message()));
   }

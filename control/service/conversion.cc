@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -258,6 +259,24 @@ v1::DiskGeometry ToProto(const DiskGeometry& geometry) {
   to.set_ranges_max(static_cast<int32_t>(geometry.ranges_max));
   to.set_device(geometry.device);
   return to;
+}
+
+void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow>& used,
+              v1::Archive* to) {
+  for (const DiskStatus& disk : disks) {
+    v1::Disk& one = *to->add_disks();
+    one.set_number(static_cast<int32_t>(disk.number));
+    one.set_directory(disk.directory);
+    one.set_state(static_cast<v1::Disk::State>(disk.state));
+    one.set_problem(disk.problem);
+    one.set_capacity_bytes(Count(disk.capacity));
+    one.set_segment_count(static_cast<int32_t>(disk.slot_count));
+    one.set_segments_used(
+        static_cast<int32_t>(std::count_if(used.begin(), used.end(), [&](const SegmentRow& row) {
+          return row.slot >= disk.first_slot && row.slot - disk.first_slot < disk.slot_count;
+        })));
+    if (!disk.geometry.device.empty()) *one.mutable_geometry() = ToProto(disk.geometry);
+  }
 }
 
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder) {

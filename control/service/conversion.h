@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -45,6 +46,9 @@ v1::Recording ToProto(const KnownRecording& recording);
 v1::Stream ToProto(const StreamRow& row);
 v1::Archive ToProto(const ArchiveMeta& meta, const std::string& directory);
 v1::DiskGeometry ToProto(const DiskGeometry& geometry);
+// `used`: the catalog's segments.
+void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow>& used,
+              v1::Archive* to);
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder);
 v1::Recovery ToProto(const RecoveryReport& report);
 v1::Receiver ToProto(const ReceiverStatus& receiver);
