@@ -339,7 +339,10 @@ class SqliteCatalog final : public Catalog {
   }
 
   absl::Status Publish(absl::Span<const SegmentUpdate> updates) override {
-    return db_->Transaction([&]() -> absl::Status {
+    const bool must_last =
+        std::any_of(updates.begin(), updates.end(),
+                    [](const SegmentUpdate& update) { return update.mark_must_last; });
+    const auto publish = [&]() -> absl::Status {
       for (const SegmentUpdate& update : updates) {
         SLUICE_RETURN_IF_ERROR(PublishSegment(update));
         for (const StreamUpdate& stream : update.streams) {
@@ -347,7 +350,8 @@ class SqliteCatalog final : public Catalog {
         }
       }
       return absl::OkStatus();
-    });
+    };
+    return must_last ? DurableTransaction(publish) : db_->Transaction(publish);
   }
 
   absl::Status ForgetDeletions() override { return db_->Execute("DELETE FROM deletions"); }

@@ -108,9 +108,9 @@ class Catalog {
   // The text that PutPolicy was given last; empty: none.
   virtual absl::StatusOr<std::string> Policy() = 0;
 
-  // Writing; each call is one transaction, or a part of Atomically()'s. PutRecording and
-  // DeleteRecording also survive the loss of power; of the rest, the last calls may be lost, for
-  // the segments can say it again.
+  // Writing; each call is one transaction, or a part of Atomically()'s. PutRecording,
+  // DeleteRecording and a Publish with `mark_must_last` also survive the loss of power; of the
+  // rest, the last calls may be lost, for the segments can say it again.
   //
   // All that `body` writes here becomes visible at once, and survives the loss of power; when it
   // fails, nothing does.

@@ -60,6 +60,9 @@ struct SegmentUpdate {
   SegmentLink previous;       // sealed: what the footer says came before
   Sha256 footer_sha256 = {};  // sealed: the footer's own hash; zeros: not known
   FileOffset durable;         // every extent before this is on stable storage
+  // Extents have no payload CRC: recovery takes it from `durable` alone that they are whole, so the
+  // catalog must not forget it with its last moments.
+  bool mark_must_last = false;
   UnixNanos first_time;
   UnixNanos last_time;
   ByteCount payload;                  // of all its durable extents

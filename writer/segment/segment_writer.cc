@@ -289,6 +289,7 @@ void SegmentWriter::Fold(Segment& segment, const Placed& placed) {
   const ExtentHeader& header = placed.extent.header();
   segment.footer.Add(placed.at, header, placed.extent.fragments(), placed.extent.events());
   segment.streams_reserved -= StreamsAtMost(header);
+  segment.lacks_crc |= (header.flags & kExtentHasPayloadCrc) == 0;
   segment.payload += ByteCount{header.payload_bytes};
   segment.unpublished += ByteCount{header.payload_bytes};
   const auto change = [&segment](uint64_t stream, uint64_t begin, uint64_t length) {
@@ -388,6 +389,7 @@ SegmentUpdate SegmentWriter::Describe(const Segment& segment) const {
     update.previous = segment.previous;
     update.footer_sha256 = segment.footer_sha256;
   }
+  update.mark_must_last = segment.lacks_crc && !update.sealed;
   update.durable = update.sealed ? segment.footer.data_end() : segment.mark.written();
   update.first_time = segment.footer.first_time();
   update.last_time = segment.footer.last_time();

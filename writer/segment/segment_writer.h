@@ -153,7 +153,8 @@ class SegmentWriter {
     FooterBuilder footer;
     uint64_t streams_reserved = 0;  // the most that extents in the line can add to the footer
     ByteCount payload;
-    bool has_hole = false;  // an extent was refused: the mark stays before it
+    bool lacks_crc = false;  // an extent has none of its payload
+    bool has_hole = false;   // an extent was refused: the mark stays before it
     DurableMark mark{FileOffset{kBlockBytes}};
     // Since the last sync started, and what of each stream it was.
     absl::flat_hash_map<StreamId, Ranges> changed;
