@@ -40,7 +40,8 @@ size_t MatchingBytes(const ContentPart& part, const char* found) {
 
 }  // namespace
 
-std::string CheckStream(const StreamContent& content, int64_t stream, int64_t bytes, int file) {
+std::string CheckStream(const StreamContent& content, int64_t stream, int64_t bytes, int file,
+                        uint64_t begin) {
   std::vector<char> buffer(16 * StreamContent::kFrameBytes);
   uint64_t position = 0;
   for (size_t size; (size = ReadFully(file, buffer)) > 0; position += size) {
@@ -49,10 +50,10 @@ std::string CheckStream(const StreamContent& content, int64_t stream, int64_t by
       std::memcpy(&first, buffer.data(), std::min(size, sizeof(first)));
       stream = static_cast<int64_t>(first.stream);
     }
-    const ContentPart part(content, stream, position, size);
+    const ContentPart part(content, stream, begin + position, size);
     const size_t matching = MatchingBytes(part, buffer.data());
     if (matching < size)
-      return absl::StrCat("differs from stream ", stream, " at byte ", position + matching);
+      return absl::StrCat("differs from stream ", stream, " at byte ", begin + position + matching);
   }
   if (bytes >= 0 && position != static_cast<uint64_t>(bytes)) {
     return absl::StrCat("holds ", position, " bytes of stream ", stream, ", not ", bytes);

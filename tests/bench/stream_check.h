@@ -9,8 +9,10 @@
 namespace sluice {
 
 // Reads `file` to its end and says where it first differs from the stream, or nothing.
-// `stream` -1: whichever stream the first stamp names. `bytes` -1: any length will do.
-std::string CheckStream(const StreamContent& content, int64_t stream, int64_t bytes, int file);
+// `stream` -1: whichever stream the first stamp names. `bytes` -1: any length will do. `begin`: of
+// the file's first byte in the stream, which must then be named.
+std::string CheckStream(const StreamContent& content, int64_t stream, int64_t bytes, int file,
+                        uint64_t begin = 0);
 
 }  // namespace sluice
 

@@ -39,13 +39,14 @@ constexpr char kUsage[] = R"(usage:
   stream_source --to IP:PORT --bytes SIZE [--streams N] [--threads N] [--seed N]
                 [--ending await|close|hold] [--odd] [--list]
   stream_source --cat STREAM --bytes SIZE [--seed N]
-  stream_source --check FILE|- [--stream N] [--bytes SIZE] [--seed N]
+  stream_source --check FILE|- [--stream N] [--begin SIZE] [--bytes SIZE] [--seed N]
 
   --bytes    of all streams together (--to) or of the one (--cat, --check)
   --ending   after the last byte: half-close and await the peer's close (await, the
              default), close, or hold the connection until the peer closes it
   --odd      streams of odd lengths, up to a stream's share of --bytes, in pieces of odd sizes
   --list     name each stream in the result, with the address that it was sent from
+  --begin    where in the stream the file begins; default: 0
   --stream   what the file should hold; default: the stream that its first bytes name
 )";
 
@@ -55,6 +56,7 @@ struct Options {
   int64_t cat = -1;
   int64_t stream = -1;
   int64_t bytes = -1;
+  uint64_t begin = 0;
   uint64_t streams = 1;
   uint64_t threads = 1;
   uint64_t seed = 1;
@@ -76,13 +78,19 @@ Ending ParseEnding(const char* text) {
 }
 
 Options ParseOptions(int argc, char** argv) {
-  static constexpr option kOptions[] = {
-      {"to", required_argument, nullptr, 0},      {"check", required_argument, nullptr, 0},
-      {"cat", required_argument, nullptr, 0},     {"stream", required_argument, nullptr, 0},
-      {"bytes", required_argument, nullptr, 0},   {"streams", required_argument, nullptr, 0},
-      {"threads", required_argument, nullptr, 0}, {"seed", required_argument, nullptr, 0},
-      {"ending", required_argument, nullptr, 0},  {"odd", no_argument, nullptr, 0},
-      {"list", no_argument, nullptr, 0},          {nullptr, 0, nullptr, 0}};
+  static constexpr option kOptions[] = {{"to", required_argument, nullptr, 0},
+                                        {"check", required_argument, nullptr, 0},
+                                        {"cat", required_argument, nullptr, 0},
+                                        {"stream", required_argument, nullptr, 0},
+                                        {"bytes", required_argument, nullptr, 0},
+                                        {"streams", required_argument, nullptr, 0},
+                                        {"threads", required_argument, nullptr, 0},
+                                        {"seed", required_argument, nullptr, 0},
+                                        {"ending", required_argument, nullptr, 0},
+                                        {"begin", required_argument, nullptr, 0},
+                                        {"odd", no_argument, nullptr, 0},
+                                        {"list", no_argument, nullptr, 0},
+                                        {nullptr, 0, nullptr, 0}};
   Options options;
   int index = 0;
   for (int flag; (flag = getopt_long(argc, argv, "", kOptions, &index)) != -1;) {
@@ -93,6 +101,7 @@ Options ParseOptions(int argc, char** argv) {
     if (name == "cat") options.cat = std::atoll(optarg);
     if (name == "stream") options.stream = std::atoll(optarg);
     if (name == "bytes") options.bytes = static_cast<int64_t>(ParseByteSize(optarg));
+    if (name == "begin") options.begin = ParseByteSize(optarg);
     if (name == "streams") options.streams = std::strtoull(optarg, nullptr, 10);
     if (name == "threads") options.threads = std::strtoull(optarg, nullptr, 10);
     if (name == "seed") options.seed = std::strtoull(optarg, nullptr, 10);
@@ -123,7 +132,7 @@ int Check(const Options& options) {
           ? STDIN_FILENO
           : static_cast<int>(OrDie(open(options.check, O_RDONLY | O_CLOEXEC), options.check));
   const std::string fault =
-      CheckStream(StreamContent(options.seed), options.stream, options.bytes, file);
+      CheckStream(StreamContent(options.seed), options.stream, options.bytes, file, options.begin);
   if (fault.empty()) return 0;
   std::fprintf(stderr, "%s: %s\n", options.check, fault.c_str());
   return 1;

@@ -29,9 +29,11 @@ TERMINAL_CONTROL = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|c)|\r")
 
 @dataclasses.dataclass
 class Disk:
-    """An NVMe disk, empty at first. The guest finds disk number N as /dev/diskN."""
+    """An NVMe disk. The guest finds disk number N as /dev/diskN."""
     size: int
     block: int = 512
+    # A file that holds it, before and after; None: empty at first, and gone afterwards.
+    image: pathlib.Path | None = None
 
 
 @dataclasses.dataclass
@@ -62,8 +64,8 @@ class Machine:
 
     def add_disk(self, disk):
         number = self._command.count("-drive")
-        file = self._directory / f"disk{number}"
-        with open(file, "wb") as image:
+        file = disk.image or self._directory / f"disk{number}"
+        with open(file, "ab") as image:
             image.truncate(disk.size)
         self._command += [
             "-drive", f"id=d{number},if=none,file={file},format=raw,cache=unsafe,discard=unmap",
