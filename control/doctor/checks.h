@@ -48,6 +48,8 @@ Check CheckDeviceLessTrial(const DoctorFacts& facts);
 Check CheckDisk(const DoctorFacts& facts);
 Check CheckAlignment(const DoctorFacts& facts);
 Check CheckWriteLimits(const DoctorFacts& facts);
+// One for each of the archive's further disks.
+std::vector<Check> CheckFurtherDisks(const DoctorFacts& facts);
 
 // All of these, in this order.
 std::vector<Check> CheckAll(const DoctorFacts& facts);

@@ -311,6 +311,23 @@ TEST(DiskChecksTest, Disk) {
   EXPECT_THAT(CheckWriteLimits(refused), Skips("nothing can be written"));
 }
 
+TEST(DiskChecksTest, FurtherDisks) {
+  const DoctorFacts facts = With([](auto& facts) {
+    DiskGeometry strict = **facts.disk;
+    strict.memory_align = 512;
+    facts.further_disks = {{1, "/mnt/b", *facts.disk},
+                           {2, "/mnt/c", absl::UnavailableError("it is not there: is it mounted?")},
+                           {3, "/mnt/d", strict}};
+  });
+  const std::vector<Check> checks = CheckFurtherDisks(facts);
+  ASSERT_EQ(checks.size(), 3u);
+  EXPECT_EQ(checks[0].name, "disk 1");
+  EXPECT_THAT(checks[0], Ok("/mnt/b: nvme0n1, direct I/O"));
+  EXPECT_THAT(checks[1], Warns("/mnt/c: it is not there", "add-disk"));
+  EXPECT_THAT(checks[2], Warns("memory 512", "strictest"));
+  EXPECT_EQ(CheckAll(facts).size(), CheckAll(GoodFacts()).size() + 3);
+}
+
 TEST(DiskChecksTest, Alignment) {
   EXPECT_EQ(CheckAlignment(GoodFacts()).found, "memory 4, file 512, no virtual boundary");
   EXPECT_THAT(CheckAlignment(WithDisk([](auto& disk) { disk.virt_boundary = 4095; })),

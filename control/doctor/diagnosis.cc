@@ -1,6 +1,7 @@
 #include "control/doctor/diagnosis.h"
 
 #include <array>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -69,13 +70,16 @@ void Amplify(const DoctorFacts& facts, Diagnosis* diagnosis) {
 }  // namespace
 
 std::vector<Check> CheckAll(const DoctorFacts& facts) {
-  return {CheckKernel(facts),          CheckIoUring(facts),     CheckRingFlags(facts),
-          CheckReceiveBuffers(facts),  CheckOperations(facts),  CheckZeroCopyFeatures(facts),
-          CheckLockedMemory(facts),    CheckHugePages(facts),   CheckNetAdmin(facts),
-          CheckInterface(facts),       CheckHeaderSplit(facts), CheckXdp(facts),
-          CheckQueue(facts),           CheckQueueIsFree(facts), CheckDeviceTrial(facts),
-          CheckDeviceLessTrial(facts), CheckDisk(facts),        CheckAlignment(facts),
-          CheckWriteLimits(facts)};
+  std::vector<Check> checks = {
+      CheckKernel(facts),          CheckIoUring(facts),     CheckRingFlags(facts),
+      CheckReceiveBuffers(facts),  CheckOperations(facts),  CheckZeroCopyFeatures(facts),
+      CheckLockedMemory(facts),    CheckHugePages(facts),   CheckNetAdmin(facts),
+      CheckInterface(facts),       CheckHeaderSplit(facts), CheckXdp(facts),
+      CheckQueue(facts),           CheckQueueIsFree(facts), CheckDeviceTrial(facts),
+      CheckDeviceLessTrial(facts), CheckDisk(facts),        CheckAlignment(facts),
+      CheckWriteLimits(facts)};
+  for (Check& check : CheckFurtherDisks(facts)) checks.push_back(std::move(check));
+  return checks;
 }
 
 double Amplification::factor() const {

@@ -45,6 +45,38 @@ Check CheckDisk(const DoctorFacts& facts) {
           "ext4 or XFS on a local disk do better"};
 }
 
+std::vector<Check> CheckFurtherDisks(const DoctorFacts& facts) {
+  std::vector<Check> checks;
+  for (const DoctorFacts::FurtherDisk& disk : facts.further_disks) {
+    Check& check = checks.emplace_back();
+    check.name = absl::StrCat("disk ", disk.number);
+    // The others record without it.
+    if (!disk.geometry.ok()) {
+      check.state = CheckState::kWarning;
+      check.found = absl::StrCat(disk.directory, ": ", disk.geometry.status().message());
+      check.remedy = "mount or repair it, then `sluice archive add-disk` if it was taken out";
+      continue;
+    }
+    const DiskGeometry& geometry = *disk.geometry;
+    const std::string device = geometry.device.empty() ? "not visible" : geometry.device;
+    check.found = absl::StrCat(disk.directory, ": ", device,
+                               geometry.direct ? ", direct I/O" : ", no direct I/O");
+    if (!geometry.direct) {
+      check.state = CheckState::kWarning;
+      check.remedy = "ext4 or XFS on a local disk do better";
+    } else if (WriteAlign(geometry) > kBlockBytes) {
+      check.state = CheckState::kMissing;
+      check.remedy = absl::StrCat("Sluice aligns to ", kBlockBytes, ": use another disk");
+    } else if (facts.disk && facts.disk->ok() && WriteAlign(geometry) > WriteAlign(**facts.disk)) {
+      check.state = CheckState::kWarning;
+      check.found += absl::StrCat(", memory ", WriteAlign(geometry));
+      check.remedy =
+          "all writes are aligned as the strictest disk wants it: use one like the others";
+    }
+  }
+  return checks;
+}
+
 Check CheckAlignment(const DoctorFacts& facts) {
   if (!facts.disk) return NotAsked("alignment");
   if (!facts.disk->ok()) return NotReached("alignment");

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +27,13 @@ struct DoctorFacts {
 
   // Of the directory: an error when no file can be made and written there.
   std::optional<absl::StatusOr<DiskGeometry>> disk;
+  // Of the further disks, if the directory is an archive's that has some.
+  struct FurtherDisk {
+    uint32_t number = 0;
+    std::string directory;
+    absl::StatusOr<DiskGeometry> geometry;  // or why it is not used
+  };
+  std::vector<FurtherDisk> further_disks = {};
 };
 
 }  // namespace sluice

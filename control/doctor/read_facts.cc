@@ -12,6 +12,8 @@
 #include "absl/time/time.h"
 #include "ingest/probe/trial.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/archive.h"
+#include "writer/archive/disk_status.h"
 #include "writer/extent/format.h"
 #include "writer/segment/file_io.h"
 
@@ -73,6 +75,19 @@ int OpenNameless(const std::string& directory, int flags) {
   return named;
 }
 
+// None, if there is no archive yet.
+std::vector<DoctorFacts::FurtherDisk> ProbeFurtherDisks(const std::string& directory) {
+  std::vector<DoctorFacts::FurtherDisk> disks;
+  const absl::StatusOr<ArchiveMeta> meta = Archive::ReadMeta(directory);
+  if (!meta.ok()) return disks;
+  for (const DiskStatus& disk : LookAtDisks(directory, *meta)) {
+    if (disk.number == 0) continue;
+    disks.push_back({disk.number, disk.directory, absl::UnavailableError(disk.problem)});
+    if (disk.in_use()) disks.back().geometry = ProbeDirectory(disk.directory);
+  }
+  return disks;
+}
+
 }  // namespace
 
 absl::StatusOr<DiskGeometry> ProbeDirectory(const std::string& directory) {
@@ -99,7 +114,10 @@ absl::StatusOr<DoctorFacts> ReadFacts(const DoctorQuestion& question) {
   if (facts.kernel.receive_zero_copy && facts.kernel.cqe32) {
     facts.device_less_trial = TryDeviceLess();
   }
-  if (question.directory) facts.disk = ProbeDirectory(*question.directory);
+  if (question.directory) {
+    facts.disk = ProbeDirectory(*question.directory);
+    facts.further_disks = ProbeFurtherDisks(*question.directory);
+  }
   return facts;
 }
 
