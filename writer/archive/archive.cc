@@ -190,8 +190,8 @@ const std::string& Archive::DirectoryOf(uint32_t number) const {
 
 int Archive::segment_fd(uint32_t slot) const {
   const uint32_t number = meta_.DiskOf(slot);
-  const bool there = disks_[number] != nullptr && meta_.disks[number].Has(slot);
-  return there ? disks_[number]->fd(slot) : -1;
+  const Disk* const disk = OpenDisk(number);
+  return disk != nullptr && meta_.disks[number].Has(slot) ? disk->fd(slot) : -1;
 }
 
 // What is out of use, or not there, is left out; one has to be left.
@@ -288,16 +288,28 @@ absl::Status Archive::TakeInDisks(const ArchiveOptions& options) {
   return absl::OkStatus();
 }
 
+// What has failed since it was opened.
+void Archive::TakeOverStates() {
+  const std::lock_guard lock(mutex_);
+  for (uint32_t i = 0; i < states_.size(); ++i) meta_.disks[i].state = states_[i];
+}
+
+void Archive::SetState(uint32_t number, DiskState state) {
+  meta_.disks[number].state = state;
+  meta_.disks[number].since = Now();
+  const std::lock_guard lock(mutex_);
+  if (number < states_.size()) states_[number] = state;
+}
+
 absl::StatusOr<uint32_t> Archive::AddDisk(const DiskOptions& options) {
+  TakeOverStates();
   SLUICE_ASSIGN_OR_RETURN(const std::string directory, DiskDirectory(options.directory));
   if (std::error_code ignored; std::filesystem::equivalent(directory, directory_, ignored)) {
-    DiskEntry& home = meta_.disks.front();
-    if (home.state == DiskState::kActive) {
+    if (meta_.disks.front().state == DiskState::kActive) {
       return absl::AlreadyExistsError(
           absl::StrCat(directory, " is the archive's home, and in use already"));
     }
-    home.state = DiskState::kActive;
-    home.since = Now();
+    SetState(0, DiskState::kActive);
     SLUICE_RETURN_IF_ERROR(WriteMeta());
     return 0;
   }
@@ -318,12 +330,14 @@ absl::StatusOr<uint32_t> Archive::AddDisk(const DiskOptions& options) {
   }
   if (meta_.disks.size() <= place.number) meta_.disks.resize(place.number + 1);
   meta_.disks[place.number] = entry;
+  SetState(place.number, DiskState::kActive);
   meta_.segment_count = std::max(meta_.segment_count, entry.first_slot + entry.slot_count);
   SLUICE_RETURN_IF_ERROR(WriteMeta());
   return place.number;
 }
 
 absl::Status Archive::RemoveDisk(uint32_t number, bool forget) {
+  TakeOverStates();
   if (number >= meta_.disks.size() || !meta_.disks[number].exists()) {
     return NoSuchDisk(directory_, number);
   }
@@ -349,9 +363,9 @@ absl::Status Archive::RemoveDisk(uint32_t number, bool forget) {
       return Refused("remove", file, errno);
     }
     meta_.disks[number] = DiskEntry();
+    SetState(number, DiskState::kActive);
   } else {
-    meta_.disks[number].state = DiskState::kRemoved;
-    meta_.disks[number].since = Now();
+    SetState(number, DiskState::kRemoved);
   }
   return WriteMeta();
 }

@@ -68,7 +68,7 @@ class Archive {
   int segment_fd(uint32_t slot) const;
   std::string SegmentPath(uint32_t slot) const { return SegmentPath(directory_, meta_, slot); }
   // Whether the slot's disk was open when the archive was opened.
-  bool HasDiskOf(uint32_t slot) const { return disks_[meta_.DiskOf(slot)] != nullptr; }
+  bool HasDiskOf(uint32_t slot) const { return OpenDisk(meta_.DiskOf(slot)) != nullptr; }
   std::vector<DiskStatus> disks() const;
   // From now on the disk counts as failed, in ARCHIVE too (an error: only here). What is open of
   // it stays open.
@@ -101,7 +101,13 @@ class Archive {
   absl::Status RaiseEpoch();
   absl::Status TakeInDisks(const ArchiveOptions& options);
   absl::Status OpenDisks();
+  void TakeOverStates();
+  void SetState(uint32_t number, DiskState state);
   const std::string& DirectoryOf(uint32_t number) const;
+  // nullptr: it is not in use, or was added since.
+  const Disk* OpenDisk(uint32_t number) const {
+    return number < disks_.size() ? disks_[number].get() : nullptr;
+  }
 
   std::string directory_;
   UniqueFd lock_;

@@ -143,6 +143,19 @@ TEST_F(ArchiveDisksTest, AFailedDiskStaysOutUntilItIsAddedAgain) {
   EXPECT_TRUE(absl::IsAlreadyExists(archive->AddDisk({base_ + "/c", {}}).status()));
 }
 
+TEST_F(ArchiveDisksTest, SeveralDisksAreTakenInAgainOneByOne) {
+  {
+    const auto archive = Open();
+    for (const uint32_t disk : {1, 2}) ASSERT_TRUE(archive->TakeOut(disk, "EIO").ok());
+    ASSERT_TRUE(archive->AddDisk({base_ + "/b", {}}).ok());
+    EXPECT_EQ(Meta().disks[1].state, DiskState::kActive);
+    EXPECT_EQ(Meta().disks[2].state, DiskState::kFailed) << "of it nobody spoke";
+    ASSERT_TRUE(archive->AddDisk({base_ + "/c", {}}).ok());
+  }
+  const auto archive = Reopen();
+  for (const DiskStatus& disk : archive->disks()) EXPECT_TRUE(disk.in_use()) << disk.problem;
+}
+
 TEST_F(ArchiveDisksTest, TheHomesSegmentsFailLikeOthers) {
   Open();
   Reopen()->TakeOut(0, "write: Input/output error").IgnoreError();
@@ -238,6 +251,8 @@ TEST_F(ArchiveDisksTest, SixteenAreEnough) {
     ASSERT_TRUE(archive->AddDisk({absl::StrCat(base_, "/", disk), MiB(1)}).ok());
   }
   EXPECT_TRUE(absl::IsResourceExhausted(archive->AddDisk({base_ + "/one-more", MiB(1)}).status()));
+  EXPECT_FALSE(archive->HasDiskOf(18)) << "until the next opening";
+  EXPECT_EQ(archive->segment_fd(18), -1);
   EXPECT_FALSE(fs::exists(base_ + "/one-more"));
   EXPECT_EQ(Meta().segment_count, 19u);
 }

@@ -184,6 +184,19 @@ TEST_F(KeeperDisksTest, WhatIsOlderThanWhatGoesGoesToo) {
   EXPECT_THAT(Verify().findings, IsEmpty());
 }
 
+// What was forgotten of a disk out of use comes back with it, and the hole is one that is known.
+TEST_F(KeeperDisksTest, WhatComesBackOlderThanWhatWentIsNoDamage) {
+  const SegmentLoan first = Record();
+  for (int i = 1; i < 8; ++i) Record();
+  keeper_->ReportRefusal(first.id, kWhy);
+  for (int i = 0; i < 3; ++i) Record();  // 9, 10, 11 in the places of 2, 4, 6
+  EXPECT_THAT(Segments(), ElementsAre(7, 8, 9, 10, 11));
+  ASSERT_TRUE(archive_->AddDisk({archive_.directory(), {}}).ok());
+  Restart();
+  EXPECT_THAT(Segments(), ElementsAre(1, 3, 5, 7, 8, 9, 10, 11));
+  EXPECT_THAT(Verify().findings, IsEmpty());
+}
+
 TEST_F(KeeperDisksTest, AMissingDiskIsRememberedAndComesBack) {
   for (int i = 0; i < 3; ++i) Record();
   Record(/*seal=*/false);  // 4, on disk 1
