@@ -24,6 +24,7 @@ void AddRecordCommand(CLI::App& program, Action& action);
 void AddServeCommand(CLI::App& program, Action& action);
 void AddStatusCommand(CLI::App& program, Action& action);
 void AddRecordingsCommand(CLI::App& program, Action& action);
+void AddRetentionCommand(CLI::App& program, Action& action);
 void AddStreamsCommand(CLI::App& program, Action& action);
 void AddExportCommand(CLI::App& program, Action& action);
 void AddVerifyCommand(CLI::App& program, Action& action);

@@ -72,6 +72,7 @@ int RunProgram(int argc, const char* const* argv) {
   AddServeCommand(program, action);
   AddStatusCommand(program, action);
   AddRecordingsCommand(program, action);
+  AddRetentionCommand(program, action);
   AddStreamsCommand(program, action);
   AddExportCommand(program, action);
   AddVerifyCommand(program, action);

@@ -39,6 +39,8 @@ struct Options {
   bool connect = false;
   RecorderOptions recorder;
   RecordingSpec spec;
+  absl::Duration max_age = absl::InfiniteDuration();
+  ByteCount quota;
   absl::Duration duration = absl::InfiniteDuration();
   uint64_t exit_after_streams = std::numeric_limits<uint64_t>::max();
   OutputFormat output = OutputFormat::kText;
@@ -68,7 +70,9 @@ class Recording {
     spec.source = options_.connect ? SourceKind::kTcpConnect : SourceKind::kTcpListen;
     SLUICE_ASSIGN_OR_RETURN(spec.address, SocketAddress::Parse(options_.tcp));
 
-    SLUICE_ASSIGN_OR_RETURN(recorder_, Recorder::Open(options_.recorder));
+    RecorderOptions recorder = options_.recorder;
+    SLUICE_RETURN_IF_ERROR(DefineClass(&recorder, &spec));
+    SLUICE_ASSIGN_OR_RETURN(recorder_, Recorder::Open(recorder));
     ShowWarnings();
     if (!options_.quiet) {
       for (const std::string& note : recorder_->keeper().recovery().notes) Note(note);
@@ -81,6 +85,24 @@ class Recording {
                 << ", recording to " << options_.recorder.archive.directory << " (" << Receivers()
                 << ")" << std::endl;
     }
+    return absl::OkStatus();
+  }
+
+  // An age or a quota makes a class of the recording's own, of its name.
+  absl::Status DefineClass(RecorderOptions* recorder, RecordingSpec* spec) const {
+    if (options_.max_age == absl::InfiniteDuration() && options_.quota.value == 0) {
+      return absl::OkStatus();
+    }
+    if (!spec->retention_class.empty()) {
+      return absl::InvalidArgumentError(
+          "--retention-class has its own age and quota: leave --max-age and --quota out");
+    }
+    spec->retention_class = spec->id;
+    RetentionClass own;
+    own.name = spec->id;
+    own.max_age = options_.max_age;
+    own.quota = options_.quota;
+    recorder->retention_classes = {own};
     return absl::OkStatus();
   }
 
@@ -248,6 +270,13 @@ void AddOptions(CLI::App& app, Options& options) {
                     "Write the data of an idle stream after (default: 500ms)");
   AddDurationOption(app, "--sync-interval", options.spec.sync_interval,
                     "Make it durable at least every (default: 1s)");
+  AddSizeOption(app, "--quota", options.quota,
+                "Keep at most so much of this recording on disk (default: no limit)");
+  AddDurationOption(app, "--max-age", options.max_age,
+                    "Remove what is older than this (default: never)");
+  app.add_option("--retention-class", options.spec.retention_class,
+                 "Keep it as this class says; see sluice retention classes")
+      ->type_name("CLASS");
   AddDurationOption(app, "--duration", options.duration, "Stop after this time");
   app.add_option("--exit-after-streams", options.exit_after_streams,
                  "Stop when so many streams are closed and durable")

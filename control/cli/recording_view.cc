@@ -77,6 +77,7 @@ void PrintRecording(const v1::Recording& recording, std::ostream& out) {
   properties.Add("Failure", recording.failure());
   properties.Add("Waiting", recording.waiting());
   properties.Add("Source", Source(recording));
+  properties.Add("Class", recording.retention_class());
   if (recording.has_payload_crc()) {
     properties.Add("Payload CRC", recording.payload_crc() ? "on" : "off");
   }

@@ -30,6 +30,7 @@ struct Options {
   absl::Duration flush_interval = absl::Milliseconds(500);
   absl::Duration sync_interval = absl::Seconds(1);
   absl::Duration drain_limit = absl::Seconds(10);
+  std::string retention_class;
 };
 
 void Show(const v1::Recording& recording, OutputFormat output) {
@@ -85,6 +86,7 @@ absl::Status Create(const Options& options) {
   wanted.set_payload_crc(options.payload_crc);
   *wanted.mutable_flush_interval() = ToProtoDuration(options.flush_interval);
   *wanted.mutable_sync_interval() = ToProtoDuration(options.sync_interval);
+  wanted.set_retention_class(options.retention_class);
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Target> target, Target::Open(options.target));
   const auto stub = v1::RecordingService::NewStub(target->channel());
@@ -169,6 +171,9 @@ void AddCreate(CLI::App& group, const std::shared_ptr<Options>& options, Action&
                     "Data of an idle stream is written after this (default: 500ms)");
   AddDurationOption(app, "--sync-interval", options->sync_interval,
                     "What was written becomes durable this often (default: 1s)");
+  app.add_option("--retention-class", options->retention_class,
+                 "How it is kept; see sluice retention classes (default: default)")
+      ->type_name("CLASS");
   app.footer("Example:\n  sluice recordings create market --tcp :9000 --socket sluice.sock");
 }
 

@@ -153,6 +153,41 @@ RecordingSpec ReadRecording(const Place& place, const pb::Recording& from) {
   return to;
 }
 
+absl::Duration ReadAge(const Place& place, const std::string& text) {
+  absl::Duration age;
+  if (absl::ParseDuration(text, &age) && age >= absl::Seconds(1)) return age;
+  place.Wrong("max_age", absl::StrCat("max_age: \"", text,
+                                      "\" is not a duration of at least 1s, such as \"720h\""));
+  return absl::InfiniteDuration();
+}
+
+RetentionClass ReadClass(const Place& place, const pb::RetentionClass& from) {
+  RetentionClass to;
+  to.name = from.name();
+  if (!CheckRecordingId(to.name).ok()) {
+    place.Wrong("name",
+                absl::StrCat("a retention class needs a name of lower-case letters, digits ",
+                             "and hyphens, such as \"evidence\", not \"", to.name, "\""));
+  }
+  to.priority = from.priority();
+  if (from.has_quota()) to.quota = ReadSize(place, "quota", from.quota());
+  if (from.has_max_age()) to.max_age = ReadAge(place, from.max_age());
+  if (from.has_reserve()) to.reserve = ReadSize(place, "reserve", from.reserve());
+  return to;
+}
+
+// The class that a recording names has to be there.
+void CheckClass(const Place& place, const std::string& name,
+                const std::vector<RetentionClass>& classes) {
+  if (name.empty() || name == kDefaultClass) return;
+  for (const RetentionClass& rule : classes) {
+    if (rule.name == name) return;
+  }
+  place.Wrong("retention_class",
+              absl::StrCat("retention_class \"", name,
+                           "\" is not defined: retention_class { name: \"", name, "\" ... }"));
+}
+
 // Ids and listening addresses are for one recording each.
 class Taken {
  public:
@@ -241,10 +276,25 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
   config.recorder.archive.purpose = "serve";
   config.recorder.archive.socket_path = config.unix_socket;
 
+  config.recorder.only_these_classes = true;
+  std::map<std::string, std::string> class_places;
+  for (int i = 0; i < from.retention_class_size(); ++i) {
+    const Place place = root.Sub("retention_class", i);
+    RetentionClass rule = ReadClass(place, from.retention_class(i));
+    const auto [known, is_new] = class_places.try_emplace(rule.name, place.Where("name"));
+    if (!is_new) {
+      place.Wrong("name", absl::StrCat("retention class \"", rule.name,
+                                       "\" is defined already, at ", known->second));
+    }
+    config.recorder.retention_classes.push_back(std::move(rule));
+  }
+
   Taken taken;
   for (int i = 0; i < from.recording_size(); ++i) {
     const Place place = root.Sub("recording", i);
     config.recordings.push_back(ReadRecording(place, from.recording(i)));
+    config.recordings.back().retention_class = from.recording(i).retention_class();
+    CheckClass(place, from.recording(i).retention_class(), config.recorder.retention_classes);
     taken.Check(place, config.recordings.back());
   }
   SLUICE_RETURN_IF_ERROR(file.status());

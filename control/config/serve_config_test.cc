@@ -149,7 +149,7 @@ TEST(ServeConfigTest, UnknownFieldsLikeNoneGetTheList) {
   EXPECT_EQ(
       RefusalOfLine("bananas: 2"),
       "c:2:1: unknown field \"bananas\"; there are: archive, lanes, region_size, api, receiver, "
-      "recording");
+      "retention_class, recording");
 }
 
 TEST(ServeConfigTest, TheArchiveIsRequired) {
@@ -232,6 +232,39 @@ TEST(ServeConfigTest, Intervals) {
             "c:4:2: flush_interval is -1s, but must be between 1ms and 1h");
   EXPECT_EQ(RefusalInRecording(recording + " flush_interval: \"2h\""),
             "c:4:2: flush_interval is 2h, but must be between 1ms and 1h");
+}
+
+TEST(ServeConfigTest, RetentionClasses) {
+  const ServeConfig config = Parsed(R"(
+archive { directory: "/a" }
+retention_class { name: "evidence" priority: 10 quota: "100GiB" max_age: "720h" reserve: "20GiB" }
+retention_class { name: "default" priority: -1 }
+recording { id: "a" tcp_listen { address: ":9000" } retention_class: "evidence" }
+recording { id: "b" tcp_listen { address: ":9001" } }
+)");
+  EXPECT_TRUE(config.recorder.only_these_classes);
+  ASSERT_EQ(config.recorder.retention_classes.size(), 2u);
+  const RetentionClass& evidence = config.recorder.retention_classes[0];
+  EXPECT_EQ(evidence.name, "evidence");
+  EXPECT_EQ(evidence.priority, 10);
+  EXPECT_EQ(evidence.quota, GiB(100));
+  EXPECT_EQ(evidence.max_age, absl::Hours(720));
+  EXPECT_EQ(evidence.reserve, GiB(20));
+  EXPECT_EQ(config.recorder.retention_classes[1].max_age, absl::InfiniteDuration());
+  EXPECT_EQ(config.recordings[0].retention_class, "evidence");
+  EXPECT_EQ(config.recordings[1].retention_class, "");
+
+  EXPECT_THAT(RefusalOfLine("retention_class { name: \"No\" }"),
+              HasSubstr("c:2:19: a retention class needs a name"));
+  EXPECT_THAT(RefusalOfLine("retention_class { name: \"a\" } retention_class { name: \"a\" }"),
+              HasSubstr("defined already, at c:2:19"));
+  EXPECT_THAT(RefusalOfLine("retention_class { name: \"a\" max_age: \"30 days\" }"),
+              HasSubstr("is not a duration of at least 1s"));
+  EXPECT_THAT(RefusalOfLine("retention_class { name: \"a\" quota: \"much\" }"),
+              HasSubstr("quota: "));
+  EXPECT_THAT(
+      RefusalInRecording("id: \"a\" tcp_listen { address: \":9000\" } retention_class: \"x\""),
+      HasSubstr("\"x\" is not defined"));
 }
 
 TEST(ServeConfigTest, ReportsAllThatIsWrong) {

@@ -14,6 +14,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "control/nic/interface.h"
 #include "control/recorder/lane_thread.h"
 #include "ingest/receive/listener.h"
@@ -161,6 +162,9 @@ class RecorderImpl final : public Recorder {
   };
 
   absl::StatusOr<std::optional<RecordingRow>> FindRow(const RecordingSpec& spec);
+  absl::Status DefineClasses(const RecorderOptions& options);
+  absl::StatusOr<std::string> ClassFor(const RecordingSpec& spec,
+                                       const std::optional<RecordingRow>& before);
   void UndoCreation(Entry& entry, const std::optional<RecordingRow>& before);
   absl::Status StartTracks(const RecordingSpec& spec, std::vector<int> listeners, Entry& entry);
   RecordingStatus Describe(const Entry& entry) const;
@@ -193,6 +197,7 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
   RaiseDescriptorLimit();
   SLUICE_ASSIGN_OR_RETURN(archive_, Archive::Open(options.archive));
   SLUICE_ASSIGN_OR_RETURN(keeper_, ArchiveKeeper::Start(*archive_, {.tidy = true}));
+  SLUICE_RETURN_IF_ERROR(DefineClasses(options));
   SLUICE_ASSIGN_OR_RETURN(catalog_, Catalog::Open(Archive::CatalogPath(archive_->directory()),
                                                   Catalog::Mode::kReadOnly));
   LaneOptions lane;
@@ -216,6 +221,20 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
   }
   supervisor_ = std::thread([this] { Supervise(); });
   return absl::OkStatus();
+}
+
+absl::Status RecorderImpl::DefineClasses(const RecorderOptions& options) {
+  std::vector<RetentionClass> classes = options.retention_classes;
+  if (!options.only_these_classes) {
+    if (classes.empty()) return absl::OkStatus();
+    for (RetentionClass& known : keeper_->retention().classes()) {
+      const bool redefined =
+          std::any_of(options.retention_classes.begin(), options.retention_classes.end(),
+                      [&](const RetentionClass& given) { return given.name == known.name; });
+      if (!redefined) classes.push_back(std::move(known));
+    }
+  }
+  return keeper_->SetRetentionClasses(std::move(classes), "configuration");
 }
 
 RecorderImpl::~RecorderImpl() {
@@ -253,6 +272,20 @@ absl::StatusOr<std::optional<RecordingRow>> RecorderImpl::FindRow(const Recordin
   return *std::move(row);
 }
 
+absl::StatusOr<std::string> RecorderImpl::ClassFor(const RecordingSpec& spec,
+                                                   const std::optional<RecordingRow>& before) {
+  if (spec.retention_class.empty()) return before ? before->retention_class : "";
+  const std::vector<RetentionClass> classes = keeper_->retention().classes();
+  std::vector<std::string> names;
+  for (const RetentionClass& rule : classes) names.push_back(rule.name);
+  if (std::find(names.begin(), names.end(), spec.retention_class) != names.end()) {
+    return spec.retention_class;
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "recording '", spec.id, "': there is no retention class '", spec.retention_class, "', only '",
+      absl::StrJoin(names, "', '"), "': define it in the daemon's configuration"));
+}
+
 absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpec& spec) {
   SLUICE_RETURN_IF_ERROR(CheckSpec(spec));
   const std::lock_guard creation_lock(creation_mutex_);
@@ -270,6 +303,8 @@ absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpe
   entry->row.id = spec.id;
   entry->row.uid = before ? before->uid : NewUid();
   entry->row.created = before ? before->created : Now();
+  SLUICE_ASSIGN_OR_RETURN(entry->row.retention_class, ClassFor(spec, before));
+  entry->spec.retention_class = entry->row.retention_class;
 
   std::vector<int> listeners;
   if (spec.source == SourceKind::kTcpListen) {

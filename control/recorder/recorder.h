@@ -18,6 +18,7 @@
 #include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
 #include "writer/ledger.h"
+#include "writer/retention/policy.h"
 
 namespace sluice {
 
@@ -26,6 +27,9 @@ struct RecorderOptions {
   uint32_t lanes = 1;
   ByteCount region;  // each lane's registered memory; zero: 64 MiB
   ReceiverOptions receiver;
+  // Defined, or redefined, at start; with `only_these_classes` all others are forgotten.
+  std::vector<RetentionClass> retention_classes = {};
+  bool only_these_classes = false;
 };
 
 enum class SourceKind : uint8_t { kTcpListen = 1, kTcpConnect = 2 };
@@ -37,6 +41,7 @@ struct RecordingSpec {
   bool payload_crc = true;
   absl::Duration flush_interval = absl::Milliseconds(500);  // data of an idle stream is written
   absl::Duration sync_interval = absl::Seconds(1);          // what was written becomes durable
+  std::string retention_class;  // empty: what a resumed recording had, else "default"
 };
 
 // Live figures of one recording, summed over its lanes; a snapshot.
@@ -85,7 +90,8 @@ class Recorder {
   virtual ~Recorder() = default;
 
   // Listening (or dialling) when it returns. ALREADY_EXISTS, INVALID_ARGUMENT,
-  // UNAVAILABLE "listen on 0.0.0.0:9000: address already in use, ...".
+  // FAILED_PRECONDITION: no such retention class. UNAVAILABLE "listen on 0.0.0.0:9000: address
+  // already in use, ...".
   virtual absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec) = 0;
   // Drains what the kernel has received, seals, publishes; returns the final figures. What a
   // sender keeps sending after `drain_limit` is not waited for.

@@ -58,7 +58,8 @@ ApiServer::ApiServer(const Options& options)
     : archive_(options.recorder, DirectoryOf(options)),
       recordings_(&archive_),
       streams_(&archive_, options.readers_max),
-      status_(&archive_) {}
+      status_(&archive_),
+      retention_(&archive_) {}
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Options& options) {
   if (options.recorder == nullptr) {
@@ -97,7 +98,8 @@ void ApiServer::Build(const Options& options) {
       .SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kPollersMax)
       .RegisterService(&recordings_)
       .RegisterService(&streams_)
-      .RegisterService(&status_);
+      .RegisterService(&status_)
+      .RegisterService(&retention_);
   server_ = builder.BuildAndStart();
 }
 

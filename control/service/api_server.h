@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "control/recorder/recorder.h"
 #include "control/service/recording_service.h"
+#include "control/service/retention_service.h"
 #include "control/service/served_archive.h"
 #include "control/service/status_service.h"
 #include "control/service/stream_service.h"
@@ -58,6 +59,7 @@ class ApiServer {
   RecordingService recordings_;
   StreamService streams_;
   StatusService status_;
+  RetentionService retention_;
   std::unique_ptr<UnixListener> listener_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex shutdown_mutex_;

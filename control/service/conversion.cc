@@ -105,6 +105,7 @@ void FillFromCatalog(const RecordingRow& row, v1::Recording* to) {
   }
   to->set_state(ToProto(row.state));
   to->set_failure(row.failure);
+  to->set_retention_class(row.retention_class.empty() ? kDefaultClass : row.retention_class);
   if (row.created.value != 0) *to->mutable_create_time() = ToTimestamp(row.created);
   if (row.stopped.value != 0) *to->mutable_stop_time() = ToTimestamp(row.stopped);
   to->set_stored_streams(Count(row.stream_count));
@@ -126,6 +127,7 @@ void FillFromRecorder(const RecordingStatus& status, v1::Recording* to) {
   to->set_state(ToProto(status.state));
   to->set_failure(status.failure);
   to->set_waiting(status.waiting);
+  to->set_retention_class(spec.retention_class.empty() ? kDefaultClass : spec.retention_class);
   *to->mutable_create_time() = ToTimestamp(status.created);
   if (status.state == RecordingState::kRecording) {
     to->clear_stop_time();
@@ -344,6 +346,7 @@ absl::StatusOr<RecordingSpec> ToSpec(const v1::CreateRecordingRequest& request) 
     SLUICE_RETURN_IF_ERROR(
         ReadInterval("recording.sync_interval", from.sync_interval(), &spec.sync_interval));
   }
+  spec.retention_class = from.retention_class();
   return spec;
 }
 

@@ -13,12 +13,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "control/config/size.h"
 #include "control/service/api_server.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
+#include "writer/catalog/catalog.h"
 
 namespace sluice {
 namespace {
@@ -128,6 +131,31 @@ class Daemon {
     for (const std::string& warning : status.warnings) {
       if (warnings_.insert(warning).second) log_.warn("{}", warning);
     }
+    LogAudit();
+  }
+
+  // Who did what to the data, and what rules did by themselves.
+  void LogAudit() {
+    constexpr size_t kAtATime = 100;
+    if (catalog_ == nullptr) {
+      auto catalog = Catalog::Open(Archive::CatalogPath(recorder_->archive().directory()),
+                                   Catalog::Mode::kReadOnly);
+      if (!catalog.ok()) return;
+      catalog_ = *std::move(catalog);
+    }
+    const absl::StatusOr<std::vector<AuditRow>> rows = catalog_->Audit(last_audit_, kAtATime);
+    if (!rows.ok()) return;
+    for (const AuditRow& row : *rows) {
+      last_audit_ = row.id;
+      if (row.time.value < absl::ToUnixNanos(started_)) continue;  // of an earlier run
+      log_.info("audit: {}{}{} by {}{}{}", row.action, row.object.empty() ? "" : " ", row.object,
+                row.actor, row.detail.empty() ? "" : ": ", row.detail);
+    }
+    const RemovalCounts now = recorder_->keeper().removals();
+    const uint64_t age = now.age - removals_.age;
+    const uint64_t quota = now.quota - removals_.quota;
+    if (age + quota > 0) log_.info("retention removed {} segments by age, {} by quota", age, quota);
+    removals_ = now;
   }
 
   size_t CountRecording() {
@@ -166,6 +194,10 @@ class Daemon {
   spdlog::logger log_{"sluice", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
   std::map<std::string, RecordingState> states_;  // as they were logged
   std::set<std::string> warnings_;                // likewise
+  int64_t last_audit_ = 0;                        // likewise
+  RemovalCounts removals_;                        // likewise
+  const absl::Time started_ = absl::Now();
+  std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<ApiServer> api_;
 };

@@ -8,27 +8,10 @@
 #include "ingest/check.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/replaced_segment.h"
+#include "writer/archive/retention_reader.h"
 #include "writer/segment/segment_codec.h"
 
 namespace sluice {
-namespace {
-
-RetentionSegment RetentionSegmentOf(const SegmentRow& row, bool sealed) {
-  RetentionSegment segment;
-  segment.id = row.id;
-  segment.recording_uid = row.recording_uid;
-  segment.recording = row.recording;
-  segment.lane = row.lane;
-  segment.sealed = sealed;
-  segment.written = row.durable;
-  segment.payload = row.payload;
-  segment.first_time = row.first_time;
-  segment.last_time = row.last_time;
-  return segment;
-}
-
-}  // namespace
-
 SegmentStore::SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog)
     : options_(std::move(options)),
       files_(&files),
@@ -70,15 +53,17 @@ absl::Status SegmentStore::Load() {
       continue;
     }
     slot_of_[slot.row.id] = i;
-    retention_.Add(RetentionSegmentOf(slot.row, true));
+    RetentionSegment segment = RetentionSegmentOf(slot.row);
+    segment.sealed = true;
+    retention_.Add(std::move(segment));
     if (kept_out) retention_.Strand(slot.row.id);
   }
   for (const Hold& hold : options_.policy.holds) {
-    absl::StatusOr<Selected> selected = Select(hold.selector);
+    absl::StatusOr<Selection> selection = Select(*catalog_, hold.selector);
     // What it selected may be gone; the hold stands until it is released.
-    if (absl::IsNotFound(selected.status())) selected = Selected{};
-    SLUICE_RETURN_IF_ERROR(selected.status());
-    retention_.RestoreHold(hold, selected->parts, selected->active);
+    if (absl::IsNotFound(selection.status())) selection = Selection{};
+    SLUICE_RETURN_IF_ERROR(selection.status());
+    retention_.RestoreHold(hold, selection->parts, selection->active);
   }
   AuditFilledHolds();
   SLUICE_ASSIGN_OR_RETURN(sealed_, TrackLinks::Read(*catalog_));
@@ -269,7 +254,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   slot.row.durable = {kBlockBytes};
   slot.row.previous = SegmentId{slot.previous};
   slot_of_[slot.row.id] = index;
-  retention_.Add(RetentionSegmentOf(slot.row, false));
+  retention_.Add(RetentionSegmentOf(slot.row));
   const absl::Status begun = catalog_->BeginSegment(slot.row, why);
   slot.in_catalog = begun.ok();
   OnCatalog(begun);

@@ -161,12 +161,6 @@ class SegmentStore {
   RemovalCause Cause(RemovalReason reason) const;
   RemovalCause CauseOf(RetentionRule rule) const;
   absl::Status SavePolicy();
-  // What a selector stands for: the segments of its stream, and whether more is coming.
-  struct Selected {
-    std::vector<SegmentId> parts;
-    bool active = false;
-  };
-  absl::StatusOr<Selected> Select(const Selector& selector);
   void Count(RetentionRule rule) {
     removals_.age += rule == RetentionRule::kAge ? 1 : 0;
     removals_.quota += rule == RetentionRule::kQuota ? 1 : 0;

@@ -4,11 +4,11 @@
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/replaced_segment.h"
+#include "writer/archive/retention_reader.h"
 #include "writer/archive/segment_store.h"
 #include "writer/readable.h"
 #include "writer/retention/policy_text.h"
 #include "writer/segment/segment_codec.h"
-#include "writer/stream_id.h"
 
 namespace sluice {
 namespace {
@@ -102,29 +102,6 @@ absl::Status SegmentStore::SetRetentionClasses(std::vector<RetentionClass> class
 
 // ---- holds
 
-absl::StatusOr<SegmentStore::Selected> SegmentStore::Select(const Selector& selector) {
-  Selected selected;
-  if (selector.recording.empty()) {
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> rows, catalog_->Recordings());
-    for (const RecordingRow& row : rows) selected.active |= row.state == RecordingState::kRecording;
-    return selected;
-  }
-  SLUICE_ASSIGN_OR_RETURN(const RecordingRow recording, catalog_->Recording(selector.recording));
-  selected.active = recording.state == RecordingState::kRecording;
-  if (!selector.stream) return selected;
-  SLUICE_ASSIGN_OR_RETURN(const StreamRow stream, catalog_->Stream(*selector.stream));
-  if (stream.recording != selector.recording) {
-    return absl::NotFoundError(absl::StrCat("stream ", StreamIdToString(*selector.stream),
-                                            " is of recording \"", stream.recording, "\", not \"",
-                                            selector.recording, "\""));
-  }
-  selected.active = stream.open;
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<StreamPart> parts,
-                          catalog_->StreamParts(*selector.stream));
-  for (const StreamPart& part : parts) selected.parts.push_back(part.segment);
-  return selected;
-}
-
 absl::StatusOr<HoldState> SegmentStore::CreateHold(Hold hold, const std::string& actor) {
   if (retention_.holds().size() >= kHoldsMax) {
     return absl::ResourceExhaustedError(
@@ -133,9 +110,9 @@ absl::StatusOr<HoldState> SegmentStore::CreateHold(Hold hold, const std::string&
   const std::string id = hold.id.empty() ? absl::StrCat("hold-", generation_ + 1) : hold.id;
   hold.id = id;
   hold.created = options_.clock();
-  SLUICE_ASSIGN_OR_RETURN(const Selected selected, Select(hold.selector));
+  SLUICE_ASSIGN_OR_RETURN(const Selection selection, Select(*catalog_, hold.selector));
   SLUICE_RETURN_IF_ERROR(
-      retention_.AddHold(std::move(hold), selected.parts, selected.active, options_.clock()));
+      retention_.AddHold(std::move(hold), selection.parts, selection.active, options_.clock()));
   if (const absl::Status saved = SavePolicy(); !saved.ok()) {
     retention_.RemoveHold(id).IgnoreError();
     return saved;
