@@ -113,7 +113,8 @@ TEST_F(RemovalsTest, OfDeletedRecordingsTheNewestAreKept) {
     return status;
   });
   ASSERT_TRUE(added.ok()) << added;
-  ASSERT_TRUE(db_->Execute("INSERT INTO recordings VALUES (2, 'lives', '', 1, 0, 0, '', 0, '')").ok());
+  ASSERT_TRUE(
+      db_->Execute("INSERT INTO recordings VALUES (2, 'lives', '', 1, 0, 0, '', 0, '')").ok());
   RemovalRow row = Row(20'000, 0, RemovalReason::kRecordingDeleted);
   row.recording_uid = 20'000;
   Add(row);
