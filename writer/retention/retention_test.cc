@@ -234,7 +234,7 @@ TEST_F(RetentionTest, AHoldOfAStreamFollowsIt) {
   const StreamId stream{77};
   Hold hold = HoldOn("h", "a", MiB(3));
   hold.selector.stream = stream;
-  ASSERT_TRUE(retention_.AddHold(hold, {{SegmentId{2}}}, true, Second(0)).ok());
+  ASSERT_TRUE(retention_.AddHold(hold, {SegmentId{2}}, true, Second(0)).ok());
   EXPECT_TRUE(retention_.state().holds[0].grows);
   Write(Open(1), true, {Part(stream)});
   Write(Open(1), true, {Part(StreamId{78})});
