@@ -105,6 +105,8 @@ class Recovery {
   Recovery(Archive& archive, Catalog& catalog) : archive_(archive), catalog_(catalog) {}
 
   absl::StatusOr<RecoveryReport> Run(bool rebuild);
+  // When the catalog has taken it all: no header is left that cannot be read.
+  void EraseUnreadable(RecoveryReport& report);
 
  private:
   using Row = std::optional<SegmentRow>;
@@ -113,6 +115,7 @@ class Recovery {
   absl::Status RecoverSlot(uint32_t slot, const Row& row);
   absl::Status RecoverSegment(const SegmentHeader& header, const Row& row);
   absl::Status ForgetRow(const Row& row, RemovalReason why);
+  absl::Status WriteEmptyHeader(uint32_t slot, const SegmentHeader& last);
   absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
   absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer, const Sha256& hash);
   absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
@@ -142,6 +145,7 @@ class Recovery {
   std::map<uint64_t, Learned> learned_;
   std::set<uint64_t> broken_off_;
   bool ids_lost_ = false;
+  std::vector<uint32_t> unreadable_;  // slots with a damaged header
   // Open segments with their durable marks, to be scanned in the order of their ids.
   struct Open {
     SegmentHeader header;
@@ -218,6 +222,7 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   if (!header.ok()) {
     Damage(slot, header.status().message());
     ids_lost_ = true;
+    unreadable_.push_back(slot);
     return ForgetRow(row, RemovalReason::kMissing);
   }
   if (header->archive_uuid != archive_.meta().uuid || header->slot != slot ||
@@ -250,13 +255,7 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
 
 // The catalog was told to forget the recording; a header that survived must not bring it back.
 absl::Status Recovery::EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row) {
-  AlignedBuffer block(kBlockBytes);
-  const SegmentHeader empty = EmptySlotHeader(header);
-  std::copy_n(reinterpret_cast<const std::byte*>(&empty), sizeof(empty), block.data());
-  const int fd = archive_.segment_fd(slot);
-  absl::Status status = WriteFully(fd, Path(slot), {0}, block.span());
-  if (status.ok() && fdatasync(fd) != 0) status = FileError("fdatasync", Path(slot), errno);
-  if (!status.ok()) {
+  if (const absl::Status status = WriteEmptyHeader(slot, header); !status.ok()) {
     Damage(slot, status.message());
     report_.slots_kept_out.push_back(slot);
   } else {
@@ -264,6 +263,32 @@ absl::Status Recovery::EraseDeleted(uint32_t slot, const SegmentHeader& header, 
                                          " of a deleted recording was erased in ", Path(slot)));
   }
   return row ? catalog_.ForgetSegment(row->id) : absl::OkStatus();
+}
+
+// It was being written when the power went, or it is damaged, which was noted: the slot is free.
+// The header that takes its place has the highest id that may have been given.
+void Recovery::EraseUnreadable(RecoveryReport& report) {
+  for (const uint32_t slot : unreadable_) {
+    SegmentHeader last;
+    last.archive_uuid = archive_.meta().uuid;
+    last.segment_id = Number(report.last_segment_id);
+    last.segment_bytes = archive_.meta().segment.value;
+    last.slot = slot;
+    last.epoch = archive_.meta().epoch;
+    if (const absl::Status status = WriteEmptyHeader(slot, last); !status.ok()) {
+      report.notes.push_back(std::string(status.message()));
+      report.slots_kept_out.push_back(slot);
+    }
+  }
+}
+
+absl::Status Recovery::WriteEmptyHeader(uint32_t slot, const SegmentHeader& last) {
+  AlignedBuffer block(kBlockBytes);
+  const SegmentHeader empty = EmptySlotHeader(last);
+  std::copy_n(reinterpret_cast<const std::byte*>(&empty), sizeof(empty), block.data());
+  const int fd = archive_.segment_fd(slot);
+  SLUICE_RETURN_IF_ERROR(WriteFully(fd, Path(slot), {0}, block.span()));
+  return fdatasync(fd) == 0 ? absl::OkStatus() : FileError("fdatasync", Path(slot), errno);
 }
 
 absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& row) {
@@ -591,11 +616,13 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
 }  // namespace
 
 absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
+  Recovery recovery(archive, catalog);
   absl::StatusOr<RecoveryReport> report;
   SLUICE_RETURN_IF_ERROR(catalog.Atomically([&] {
-    report = Recovery(archive, catalog).Run(rebuild);
+    report = recovery.Run(rebuild);
     return report.status();
   }));
+  recovery.EraseUnreadable(*report);
   return report;
 }
 

@@ -406,6 +406,10 @@ TEST_F(RecoveryTest, DamagedHeadersAreNotedAndReused) {
   EXPECT_THAT(report.slots_kept_out, IsEmpty());
   // How high its id was nobody knows any more.
   EXPECT_GT(report.last_segment_id, SegmentId{1000});
+  // Once noted it is gone, and what ids may have been given is not forgotten with it.
+  const RecoveryReport again = Run();
+  EXPECT_EQ(again.segments_damaged, 0u);
+  EXPECT_EQ(again.last_segment_id, report.last_segment_id);
 }
 
 TEST_F(RecoveryTest, ANewerSegmentStopsEverything) {
