@@ -52,6 +52,9 @@ void SimDisk::Put(int file, uint64_t at, std::string_view bytes) {
 
 void SimDisk::Sync(int file, uint64_t covers) {
   File& of = Of(file);
+  const bool any_in_doubt = std::any_of(of.dirty.begin(), of.dirty.end(),
+                                        [](const Write& write) { return write.in_doubt; });
+  if (any_in_doubt) Supersede(of, covers);
   std::erase_if(of.dirty, [&](const Write& write) {
     if (write.number > covers || write.in_doubt) return false;
     for (uint64_t i = 0; i < write.bytes.size();) {
@@ -74,6 +77,39 @@ void SimDisk::Sync(int file, uint64_t covers) {
   std::erase_if(of.durable, [&](const auto& block) { return !still.contains(block.first); });
 }
 
+// What is in doubt stays so only where nothing newer becomes durable.
+void SimDisk::Supersede(File& file, uint64_t covers) {
+  std::vector<Write> left;
+  for (const Write& write : file.dirty) {
+    std::vector<Write> pieces = {write};
+    for (const Write& newer : file.dirty) {
+      const bool becomes_durable = newer.number <= covers && !newer.in_doubt;
+      if (!write.in_doubt || !becomes_durable || newer.number < write.number) continue;
+      const uint64_t end = newer.at + newer.bytes.size();
+      std::vector<Write> rest;
+      for (const Write& piece : pieces) {
+        const uint64_t piece_end = piece.at + piece.bytes.size();
+        if (piece.at < newer.at) {
+          rest.push_back(
+              {piece.number, piece.at, piece.bytes.substr(0, newer.at - piece.at), true});
+        }
+        if (piece_end > end) {
+          const uint64_t from = std::max(end, piece.at);
+          rest.push_back({piece.number, from, piece.bytes.substr(from - piece.at), true});
+        }
+      }
+      pieces = std::move(rest);
+    }
+    for (Write& piece : pieces) left.push_back(std::move(piece));
+  }
+  file.dirty = std::move(left);
+}
+
+void SimDisk::SyncWhatIsThere(int file) {
+  for (Write& write : Of(file).dirty) write.in_doubt = false;
+  Sync(file, writes_);
+}
+
 void SimDisk::FailSync(int file, uint64_t covers) {
   for (Write& write : Of(file).dirty) write.in_doubt |= write.number <= covers;
 }
@@ -94,6 +130,16 @@ void SimDisk::Notice(int file) {
     if (block == before) continue;
     Record(of, at, before, block);
     of.watched.replace(at, block.size(), block);
+  }
+}
+
+void SimDisk::Revert() {
+  for (auto& [descriptor, file] : files_) {
+    for (uint64_t at = 0; at < file.watched.size(); at += kBlock) {
+      const uint64_t length = std::min(kBlock, file.watched.size() - at);
+      if (std::memcmp(file.platter.data() + at, file.watched.data() + at, length) == 0) continue;
+      std::memcpy(file.platter.data() + at, file.watched.data() + at, length);
+    }
   }
 }
 
@@ -125,6 +171,11 @@ std::string SimDisk::CrashImage(int file) {
 void SimDisk::LosePower() {
   for (auto& [descriptor, file] : files_) {
     Lose(file, file.platter);
+    if (!file.watched.empty()) {
+      for (const auto& [at, block] : file.durable) {
+        file.watched.replace(at, block.size(), View(file.platter).substr(at, block.size()));
+      }
+    }
     file.dirty.clear();
     file.durable.clear();
   }
@@ -133,6 +184,7 @@ void SimDisk::LosePower() {
 void SimDisk::FlipBit(int file, uint64_t at) {
   File& of = Of(file);
   of.platter[at] ^= std::byte{0x10};
+  if (!of.watched.empty()) of.watched[at] = static_cast<char>(of.platter[at]);
 }
 
 }  // namespace sluice

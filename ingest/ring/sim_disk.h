@@ -39,12 +39,16 @@ class SimDisk {
   // How many writes there were; what a sync that is submitted now covers.
   uint64_t writes() const { return writes_; }
   void Sync(int file, uint64_t covers);
+  // By somebody who has read the file past every cache of the system's, and so knows that the
+  // disk has what a failed sync left in doubt.
+  void SyncWhatIsThere(int file);
   void FailSync(int file, uint64_t covers);
 
   // Whoever writes to platters behind the disk's back, as the recovery of an archive does: from
-  // Watch() on, Notice() takes what has changed for writes.
+  // Watch() on, Notice() takes what has changed for writes, and Revert() undoes it.
   void Watch();
   void Notice(int file);
+  void Revert();
 
   // What power loss would leave of it, now.
   std::string CrashImage(int file);
@@ -72,6 +76,7 @@ class SimDisk {
 
   File& Of(int file) { return files_.at(file); }
   void Record(File& file, uint64_t at, std::string_view before, std::string_view bytes);
+  void Supersede(File& file, uint64_t covers);
   // Lays what is left over `image`, which is what the file is now.
   void Lose(const File& file, std::span<std::byte> image);
 

@@ -59,6 +59,23 @@ TEST(SimDiskTest, WhatAFailedSyncCoveredStaysInDoubt) {
   EXPECT_TRUE(firsts.contains('\0'));
 }
 
+TEST(SimDiskTest, WhatIsInDoubtDoesNotComeBackOverWhatIsDurable) {
+  SimWorld world(1);
+  SimDisk disk(world);
+  const int file = disk.AddFile(4096);
+  disk.Put(file, 0, kOld + kOld + kOld);
+  disk.FailSync(file, disk.writes());
+  disk.Put(file, 512, kNew);
+  disk.Sync(file, disk.writes());
+  std::set<char> before;
+  for (int i = 0; i < 200; ++i) {
+    const std::string image = disk.CrashImage(file);
+    EXPECT_EQ(image.substr(512, 512), kNew);
+    before.insert(image[0]);
+  }
+  EXPECT_TRUE(before.contains('\0') && before.contains('o'));
+}
+
 TEST(SimDiskTest, WhatPowerLossLeavesIsDurable) {
   SimWorld world(3);
   SimDisk disk(world);
@@ -85,6 +102,9 @@ TEST(SimDiskTest, NoticesWhatOthersWrite) {
   disk.Notice(file);  // nothing new
   disk.Sync(file, disk.writes());
   EXPECT_EQ(disk.CrashImage(file)[5000], 'n');
+  platter[5000] = std::byte{'m'};
+  disk.Revert();
+  EXPECT_EQ(disk.Bytes(file)[5000], 'n');
 }
 
 }  // namespace

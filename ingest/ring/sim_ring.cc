@@ -12,6 +12,7 @@ namespace sluice {
 namespace {
 
 constexpr uint64_t kSector = SimDisk::kSector;
+constexpr uint64_t kBlock = 4096;
 // What one event may take: enough to make timers pass while the world is busy.
 constexpr absl::Duration kStepMax = absl::Microseconds(50);
 constexpr absl::Duration kSlowMax = absl::Seconds(1);
@@ -65,6 +66,19 @@ int SimRing::AddDialledPeer(std::string bytes, PeerEnd end) {
 }
 
 uint64_t SimRing::Delivered(int peer) const { return peers_.at(peer).delivered; }
+
+std::map<int, uint64_t> SimRing::delivered_by_peer() const {
+  std::map<int, uint64_t> delivered;
+  for (const auto& [number, peer] : peers_) delivered[number] = peer.delivered;
+  return delivered;
+}
+
+uint64_t SimRing::delivered() const {
+  uint64_t sum = 0;
+  for (const auto& [number, peer] : peers_) sum += peer.delivered;
+  return sum;
+}
+
 bool SimRing::Gone(int peer) const { return peers_.at(peer).gone; }
 
 // ---- submissions
@@ -220,7 +234,8 @@ void SimRing::SendEvent(zcrx::Event type) {
 absl::Status SimRing::RegisterMemory(std::span<std::byte>) { return absl::OkStatus(); }
 
 void SimRing::Write(OpTag tag, int file, FileOffset at, std::span<const iovec> ranges) {
-  PendingWrite write{tag, file, at.value, {ranges.begin(), ranges.end()}, {}, {}, SlowUntil()};
+  PendingWrite write{tag, file, at.value,    {ranges.begin(), ranges.end()},
+                     {},  {},   SlowUntil(), false};
   for (const iovec& range : write.ranges) {
     const std::span memory(static_cast<const std::byte*>(range.iov_base), range.iov_len);
     if (const std::string fixed = area_ == nullptr ? "" : area_->Fixed(memory); !fixed.empty()) {
@@ -317,11 +332,10 @@ void SimRing::StallFile(int file, bool stalls) {
 void SimRing::SubmitAndWait(absl::Duration timeout) {
   CancelReceives();
   if (own_world_ == nullptr) {
-    const bool awake = WakesAt() <= world_->now();
-    const absl::Duration end = world_->now() + timeout;
-    sleeps_until_ = std::min(end, sleeps_until_.value_or(absl::InfiniteDuration()));
-    if (awake) sleeps_until_.reset();
-    woken_ = false;
+    const bool has_slept = sleeps_until_ && *sleeps_until_ <= world_->now();
+    if (std::exchange(woken_, false) || has_slept || !ready_.empty()) return sleeps_until_.reset();
+    sleeps_until_ =
+        std::min(sleeps_until_.value_or(absl::InfiniteDuration()), world_->now() + timeout);
     return;
   }
   const absl::Duration end = world_->now() + timeout;
@@ -554,6 +568,8 @@ void SimRing::ReceiveCopying(Socket& socket, Peer& peer) {
   }
   socket.armed = !OneIn(faults_.end_of_multishot);
   if (socket.armed) flags |= Completion::kMore;
+  const bool can_be_lost = socket.armed && (flags & Completion::kBufferMore) != 0;
+  if (can_be_lost && OneIn(lies_.receive_lost)) return;
   Complete(socket.tag, static_cast<int32_t>(length), flags);
 }
 
@@ -645,9 +661,21 @@ bool SimRing::ServeWrite() {
   pending_writes_.erase(pending_writes_.begin() + static_cast<int64_t>(pick));
 
   std::string put = ContentOf(write);
+  if (write.was_reported) {
+    if (!dead_) disk_->Put(write.file, write.at, put);
+    return true;
+  }
   CheckUnchanged(write, put);
   if (dead_ || unwritable_files_.contains(write.file)) {
     Complete(write.tag, -EIO);
+    return true;
+  }
+  if (OneIn(lies_.write_reported_early)) {
+    Complete(write.tag, static_cast<int32_t>(put.size()));
+    pending_writes_.push_back(write);
+    pending_writes_.back().was_reported = true;
+    pending_writes_.back().not_before = world_->now() + absl::Milliseconds(1);
+    world_->After(absl::Milliseconds(1), [] {});
     return true;
   }
   if (OneIn(faults_.again)) {
@@ -667,7 +695,11 @@ bool SimRing::ServeWrite() {
     result = static_cast<int32_t>((1 + Roll(std::min(most, put.size()) / kSector)) * kSector);
     put.resize(static_cast<size_t>(result));
   }
-  disk_->Put(write.file, write.at, put);
+  const uint64_t end = write.at + put.size();
+  const uint64_t size = disk_->Bytes(write.file).size();
+  const bool misplaced = end + kBlock <= size && OneIn(lies_.write_misplaced);
+  const bool lost = end == size && OneIn(lies_.last_block_lost);
+  if (!lost) disk_->Put(write.file, write.at + (misplaced ? kBlock : 0), put);
   Complete(write.tag, result);
   return true;
 }
@@ -686,7 +718,7 @@ bool SimRing::ServeSync() {
     disk_->FailSync(sync.file, sync.covers);
     Complete(sync.tag, -EIO);
   } else {
-    disk_->Sync(sync.file, sync.covers);
+    if (!OneIn(lies_.sync_does_nothing)) disk_->Sync(sync.file, sync.covers);
     Complete(sync.tag, 0);
   }
   return true;

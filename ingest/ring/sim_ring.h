@@ -44,6 +44,15 @@ struct SimFaults {
   uint32_t foreign_readable = 0;  // ... from which a plain receive can copy
 };
 
+// What no kernel and no disk may do, for tests of tests; each is one in so many chances.
+struct SimLies {
+  uint32_t sync_does_nothing = 0;     // and is reported as done
+  uint32_t write_misplaced = 0;       // by a block
+  uint32_t write_reported_early = 0;  // memory is read some time later
+  uint32_t receive_lost = 0;          // a completion of a plain receive
+  uint32_t last_block_lost = 0;       // a write that ends with the file
+};
+
 // How a peer's packets come.
 struct SimRoute {
   uint32_t napi = 0;
@@ -120,11 +129,14 @@ class SimRing final : public Ring {
   std::string CrashImage(int file) { return disk_->CrashImage(file); }
   // How many of peer's bytes have been handed to the receiver.
   uint64_t Delivered(int peer) const;
-  bool Gone(int peer) const;  // its socket has been closed by the receiver
+  std::map<int, uint64_t> delivered_by_peer() const;
+  uint64_t delivered() const;  // by all
+  bool Gone(int peer) const;   // its socket has been closed by the receiver
   const std::vector<std::string>& violations() const { return violations_; }
   uint64_t writes() const { return disk_->writes(); }
   uint64_t Roll(uint64_t below) { return world_->Roll(below); }
   SimFaults& faults() { return faults_; }
+  SimLies& lies() { return lies_; }
   SimQueue& queue() { return queue_; }
   SimRoute& route(int peer) { return peers_.at(peer).route; }
   const SimArea* area() const { return area_.get(); }  // nullptr before a queue is open
@@ -217,6 +229,7 @@ class SimRing final : public Ring {
     std::string content;
     std::string fixed;  // '1' for each byte that must not change; empty: none may
     absl::Duration not_before = {};
+    bool was_reported = false;  // a lie
   };
   struct PendingSync {
     OpTag tag;
@@ -269,6 +282,7 @@ class SimRing final : public Ring {
   SimWorld* const world_;
   SimDisk* const disk_;
   SimFaults faults_;
+  SimLies lies_;
   const SimDevice device_;
   absl::Duration disk_stalls_until_;
   std::set<int> unwritable_files_;

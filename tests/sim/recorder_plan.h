@@ -1,0 +1,42 @@
+// What a seed decides once, for all runs of the recorder.
+#ifndef TESTS_SIM_RECORDER_PLAN_H_
+#define TESTS_SIM_RECORDER_PLAN_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "ingest/ring/sim_ring.h"
+#include "writer/lane.h"
+
+namespace sluice {
+
+struct RecorderPlan {
+  uint32_t runs = 0;
+  uint32_t lanes = 1;
+  uint32_t recordings = 1;
+  uint32_t slots = 0;
+  ByteCount segment = MiB(1);
+  ByteCount region;
+  SimFaults faults;
+  SimDevice device;
+  uint32_t header_error = 0;   // one in so many
+  uint32_t catalog_error = 0;  // one change in so many, and some after it
+  uint32_t peers_max = 0;      // of a listener
+  uint64_t peer_bytes_max = 0;
+  uint64_t fuse_max = 0;  // ticks
+  bool dial = false;
+  std::optional<LaneQueueOptions> queue;
+  SimQueue kernel;
+
+  // Whether something is refused that a later start has to make good.
+  bool has_faults() const {
+    return faults.write_error != 0 || faults.write_nothing != 0 || faults.sync_error != 0 ||
+           header_error != 0 || catalog_error != 0;
+  }
+};
+
+RecorderPlan MakeRecorderPlan(SimWorld& world);
+
+}  // namespace sluice
+
+#endif  // TESTS_SIM_RECORDER_PLAN_H_

@@ -1,0 +1,536 @@
+#include "tests/sim/recorder_sim.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ingest/check.h"
+#include "writer/archive/verify.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kStepsMax = 300'000;  // of a run: more is no progress
+constexpr absl::Duration kStepMax = absl::Microseconds(50);
+
+std::string PeerBytes(SimWorld& world, uint64_t length) {
+  std::string bytes(length, '\0');
+  uint64_t state = world.Roll(UINT64_MAX);
+  for (size_t i = 0; i < length; i += 8) {
+    state = state * 6364136223846793005 + 1442695040888963407;
+    const uint64_t word = state ^ state >> 29;
+    std::memcpy(&bytes[i], &word, std::min<size_t>(8, length - i));
+  }
+  return bytes;
+}
+
+SimLies LiesOf(Mutant mutant) {
+  SimLies lies;
+  lies.sync_does_nothing = mutant == Mutant::kSyncDoesNothing ? 1 : 0;
+  lies.write_misplaced = mutant == Mutant::kWriteMisplaced ? 10 : 0;
+  lies.write_reported_early = mutant == Mutant::kWriteReportedEarly ? 2 : 0;
+  lies.receive_lost = mutant == Mutant::kReceiveLost ? 20 : 0;
+  lies.last_block_lost = mutant == Mutant::kFooterLost ? 4 : 0;
+  return lies;
+}
+
+}  // namespace
+
+RecorderSimCounts& RecorderSimCounts::operator+=(const RecorderSimCounts& more) {
+  clean_stops += more.clean_stops;
+  power_losses += more.power_losses;
+  process_deaths += more.process_deaths;
+  deaths_in_recovery += more.deaths_in_recovery;
+  catalogs_lost += more.catalogs_lost;
+  rebuilt += more.rebuilt;
+  sealed += more.sealed;
+  indexed += more.indexed;
+  reused += more.reused;
+  deletions += more.deletions;
+  failed += more.failed;
+  refused += more.refused;
+  catalog_refusals += more.catalog_refusals;
+  waits += more.waits;
+  steps += more.steps;
+  return *this;
+}
+
+RecorderSim::RecorderSim(uint64_t seed, Mutant mutant, bool tracing, std::string directory)
+    : world_(seed),
+      journal_(world_, tracing),
+      plan_(MakeRecorderPlan(world_)),
+      mutant_(mutant),
+      disk_(world_),
+      archive_({&world_, &disk_, &fuse_, &journal_, mutant}, std::move(directory), plan_.segment,
+               plan_.slots),
+      expectations_(disk_, journal_) {
+  archive_.on_header = [this](uint32_t slot, const SegmentHeader& header) {
+    expectations_.OnHeader(slot, header);
+  };
+  archive_.on_header_synced = [this](uint32_t slot) { expectations_.OnLent(slot); };
+  archive_.header_error = plan_.header_error;
+}
+
+RecorderSim::~RecorderSim() = default;
+
+void RecorderSim::Run() {
+  for (uint32_t run = 0; run < plan_.runs && !journal_.failed(); ++run) {
+    journal_.Note("run ", run);
+    if (StartUp()) Record();
+    EndRun();
+  }
+  // What is left is checked once more, and nothing happens meanwhile.
+  if (!journal_.failed()) {
+    StartUp();
+    EndRun();
+  }
+}
+
+// ---- death
+
+void RecorderSim::ArmFuse(uint64_t ticks) {
+  fuse_.Arm(ticks, [this, power = world_.OneIn(2)] { Die(power); });
+}
+
+void RecorderSim::Die(bool power_loss) {
+  journal_.Note(power_loss ? "the power fails" : "the process dies");
+  ++(power_loss ? counts_.power_losses : counts_.process_deaths);
+  was_power_loss_ = power_loss;
+  for (LaneOfSim& lane : lanes_) lane.ring->Die();
+  archive_.Die(power_loss);
+  if (power_loss) expectations_.OnCatalogLoss(/*all=*/false);
+  catalog_is_true_ &= !power_loss;
+  if (keeper_ != nullptr) keeper_->Die();
+}
+
+// ---- a run of the program
+
+// False when it died in the attempt, or something is wrong.
+bool RecorderSim::StartUp() {
+  if (catalog_is_true_ && last_uid_ > 0 && world_.OneIn(4)) Verify("before recovery");
+  if (last_uid_ > 0 && world_.OneIn(8) && !deletes_) HarmCatalog();
+  if (last_uid_ > 0 && world_.OneIn(3)) ArmFuse(world_.Roll(uint64_t{1} << world_.Roll(6)));
+  const absl::Status status = archive_.Start();
+  fuse_.Disarm();
+  if (fuse_.blown()) {
+    ++counts_.deaths_in_recovery;
+    return false;
+  }
+  if (!status.ok()) {
+    journal_.Fail("start: ", status.ToString());
+    return false;
+  }
+  catalog_is_true_ = !plan_.has_faults();
+  deletes_ = false;
+  const RecoveryReport& recovery = archive_.recovery();
+  counts_.rebuilt += recovery.catalog_rebuilt ? 1 : 0;
+  counts_.sealed += recovery.segments_sealed;
+  counts_.indexed += recovery.segments_indexed;
+  journal_.Note("recovered: ", recovery.segments_sealed, " sealed, ", recovery.segments_indexed,
+                " indexed, ", recovery.segments_forgotten, " forgotten");
+  for (const std::string& note : recovery.notes) journal_.Note(note);
+  if (recovery.segments_damaged != 0) {
+    // A header that was torn while it was written over was nobody's any more.
+    journal_.Note(recovery.segments_damaged, " damaged");
+  }
+  return OpenStore();
+}
+
+void RecorderSim::HarmCatalog() {
+  ++counts_.catalogs_lost;
+  catalog_is_true_ = false;
+  expectations_.OnCatalogLoss(/*all=*/true);
+  if (world_.OneIn(2)) {
+    journal_.Note("the catalog is gone");
+    archive_.catalog_files().Remove();
+  } else {
+    journal_.Note("the catalog is damaged");
+    archive_.catalog_files().Damage();
+  }
+}
+
+bool RecorderSim::OpenStore() {
+  auto catalog = Catalog::Open(archive_.catalog_path(), Catalog::Mode::kReadWrite);
+  if (!catalog.ok()) {
+    journal_.Fail("open the catalog: ", catalog.status().ToString());
+    return false;
+  }
+  catalog_ = *std::move(catalog);
+  std::vector<int> files;
+  for (uint32_t slot = 0; slot < archive_.slots(); ++slot) files.push_back(archive_.file(slot));
+  expectations_.SetSlots(files);
+  expectations_.CheckRecovered(*catalog_);
+  Verify("after recovery");
+  expectations_.CheckReading(archive_.directory(), *catalog_, 6);
+  if (journal_.failed()) return false;
+
+  SegmentStoreOptions options;
+  options.directory = archive_.directory();
+  options.meta = archive_.meta();
+  options.last_segment_id = static_cast<uint64_t>(archive_.recovery().last_segment_id);
+  if (mutant_ == Mutant::kIdsFromTheStart) options.last_segment_id = 0;
+  options.kept_out = archive_.recovery().slots_kept_out;
+  options.clock = [this] { return world_.real_time(); };
+  auto store = SegmentStore::Open(std::move(options), archive_, *catalog_);
+  if (!store.ok()) {
+    journal_.Fail("open the store: ", store.status().ToString());
+    return false;
+  }
+  store_ = *std::move(store);
+  keeper_ = std::make_unique<StoreKeeper>(*store_, fuse_);
+  keeper_->on_publish = [this](SegmentUpdate& update) { return OnPublish(update); };
+  keeper_->on_return = [this](SegmentId segment) { expectations_.OnReturned(segment); };
+  keeper_->instead = [this](const TrackIdentity& track) { return LendAgain(track); };
+  return true;
+}
+
+void RecorderSim::Record() {
+  ArmFuse(world_.OneIn(4) ? UINT64_MAX : world_.Roll(plan_.fuse_max));
+  stop_at_ = world_.OneIn(3) ? 1 + world_.Roll(2000) : UINT64_MAX;
+  DeleteOne();
+  if (!fuse_.blown() && StartRecordings()) {
+    OpenLanes();
+    Live();
+  }
+  if (!fuse_.blown() && finished_ && !journal_.failed()) Finish();
+  stop_at_ = 0;
+}
+
+void RecorderSim::EndRun() {
+  fuse_.Disarm();
+  if (!lanes_.empty()) TakeDown();
+  keeper_.reset();
+  store_.reset();
+  const bool died = fuse_.blown();
+  // Nothing more happens to it, but the power may fail all the same.
+  if (!died && !journal_.failed() && catalog_ != nullptr && world_.OneIn(3)) {
+    ArmFuse(0);
+    fuse_.Tick();
+  }
+  catalog_.reset();
+  archive_.Close();
+  if (fuse_.blown()) archive_.Reboot();
+  if (stopped_well_ && !fuse_.blown() && !journal_.failed()) Verify("after a stop");
+  fuse_.Reset();
+  recordings_.clear();
+  finished_ = stopped_well_ = false;
+  catalog_refuses_ = 0;
+}
+
+// ---- recordings
+
+void RecorderSim::DeleteOne() {
+  if (!world_.OneIn(4)) return;
+  const auto rows = catalog_->Recordings();
+  if (!rows.ok() || rows->empty()) return;
+  const RecordingRow& row = (*rows)[world_.Roll(rows->size())];
+  journal_.Note("deletes ", row.id);
+  deletes_ = true;
+  const absl::Status status = store_->DeleteRecording(row.id);
+  ++counts_.deletions;
+  expectations_.OnDeletion(row.uid, status.ok() && !fuse_.blown());
+}
+
+// Some go on, some are new.
+bool RecorderSim::StartRecordings() {
+  const auto rows = catalog_->Recordings();
+  if (!rows.ok()) return false;
+  for (uint32_t i = 0; i < plan_.recordings; ++i) {
+    Recording recording;
+    if (world_.OneIn(2) && i < rows->size()) {
+      recording.row = (*rows)[i];
+    } else {
+      recording.row.uid = ++last_uid_;
+      recording.row.id = absl::StrCat("r", last_uid_);
+      recording.row.created = world_.real_time();
+    }
+    recording.row.source = absl::StrCat("tcp://10.0.0.2:", 9000 + i);
+    recording.row.state = RecordingState::kRecording;
+    expectations_.SetChecksums(recording.row.uid, recording.row.uid % 4 != 0);
+    expectations_.OnPuttingRecording(recording.row.uid);
+    const absl::Status status = store_->PutRecording(recording.row);
+    if (fuse_.blown()) return false;
+    if (!status.ok()) return false;
+    expectations_.OnPutRecording(recording.row);
+    recordings_.push_back(std::move(recording));
+  }
+  return true;
+}
+
+void RecorderSim::OpenLanes() {
+  for (uint32_t i = 0; i < plan_.lanes; ++i) {
+    LaneOfSim& lane = lanes_.emplace_back();
+    auto ring = std::make_unique<SimRing>(world_, disk_, plan_.faults, plan_.device);
+    lane.ring = ring.get();
+    lane.ring->queue() = plan_.kernel;
+    lane.ring->lies() = LiesOf(mutant_);
+    LaneOptions options;
+    options.id = LaneId{static_cast<uint16_t>(i)};
+    options.epoch = archive_.meta().epoch;
+    if (mutant_ == Mutant::kEpochNotRaised) options.epoch = 1;
+    options.region = plan_.region;
+    options.segment = plan_.segment;
+    options.geometry.memory_align = plan_.device.memory_align;
+    options.geometry.offset_align = plan_.device.offset_align;
+    options.geometry.virt_boundary = plan_.device.virt_boundary;
+    options.geometry.write_bytes_max = plan_.device.write_bytes_max;
+    options.geometry.ranges_max = plan_.device.ranges_max;
+    options.queue = plan_.queue;
+    auto opened = Lane::Open(options, std::move(ring), *keeper_);
+    SLUICE_CHECK(opened.ok());
+    lane.lane = *std::move(opened);
+    for (size_t r = 0; r < recordings_.size(); ++r) {
+      TrackOptions track;
+      track.identity.recording = recordings_[r].row.id;
+      track.identity.recording_uid = recordings_[r].row.uid;
+      track.payload_crc = recordings_[r].row.uid % 4 != 0;
+      track.flush_interval = absl::Microseconds(1 + world_.Roll(5000));
+      track.sync_interval = absl::Microseconds(1 + world_.Roll(10000));
+      if (plan_.dial) {
+        track.source.source = SocketAddress{4, 9000, 0, {10, 0, 0, 1}};
+      } else {
+        track.source.listener = lane.ring->AddListener();
+      }
+      AddPeers(lane, recordings_[r], track.source.listener);
+      const auto number = lane.lane->AddTrack(track);
+      SLUICE_CHECK(number.ok());
+      lane.tracks[*number] = r;
+    }
+  }
+}
+
+void RecorderSim::AddPeers(LaneOfSim& lane, Recording& recording, int listener) {
+  const uint64_t count = 1 + world_.Roll(plan_.peers_max);
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string bytes = PeerBytes(world_, world_.Roll(plan_.peer_bytes_max));
+    const auto end = world_.OneIn(4) ? SimRing::PeerEnd::kReset : SimRing::PeerEnd::kClose;
+    const int peer = plan_.dial ? lane.ring->AddDialledPeer(bytes, end)
+                                : lane.ring->AddPeer(listener, bytes, end);
+    expectations_.Sent(peer, std::move(bytes));
+    ++recording.peers;
+  }
+}
+
+// ---- the world goes on
+
+void RecorderSim::Live() {
+  for (uint64_t step = 0; !journal_.failed() && !fuse_.blown(); ++step, ++counts_.steps) {
+    if (step == kStepsMax) return DescribeHang();
+    if (Supervise(step)) {
+      finished_ = true;
+      return;
+    }
+    if (!Act()) PassTime();
+    world_.Pass(absl::Nanoseconds(world_.Roll(absl::ToInt64Nanoseconds(kStepMax))));
+    world_.RunTimers();
+    fuse_.Tick();
+  }
+}
+
+void RecorderSim::DescribeHang() {
+  journal_.Fail("no end after ", kStepsMax, " steps");
+  for (const LaneOfSim& lane : lanes_) {
+    for (const auto& [number, track] : lane.lane->status().tracks) {
+      journal_.Fail("track ", number, ": finished ", track.finished, ", streams open ",
+                    track.streams_open, " of ", track.streams_opened, ", refused ",
+                    track.connections_refused, ", received ", track.ledger.received, ", written ",
+                    track.ledger.written, ", durable ", track.writer.durable.value, ", lost ",
+                    track.writer.lost.value, ", write errors ", track.writer.write_errors, ", ",
+                    track.failure.ToString());
+    }
+  }
+}
+
+// One of those who can do something does it.
+bool RecorderSim::Act() {
+  const size_t actors = 2 * lanes_.size() + 1;
+  const size_t first = world_.Roll(actors);
+  for (size_t i = 0; i < actors; ++i) {
+    const size_t actor = (first + i) % actors;
+    if (actor == 2 * lanes_.size()) {
+      if (!keeper_->HasWork(world_.now())) continue;
+      TurnKeeper();
+      return true;
+    }
+    LaneOfSim& lane = lanes_[actor / 2];
+    if (actor % 2 == 0) {
+      if (lane.ring->Step()) return true;
+    } else if (lane.ring->WakesAt() <= world_.now()) {
+      lane.lane->Turn();
+      return true;
+    }
+  }
+  return false;
+}
+
+void RecorderSim::TurnKeeper() {
+  if (catalog_refuses_ == 0 && world_.OneIn(plan_.catalog_error)) {
+    journal_.Note("the catalog's disk is full");
+    catalog_refuses_ = 1 + world_.Roll(10);
+    ++counts_.catalog_refusals;
+  }
+  if (catalog_refuses_ == 0) {
+    keeper_->Turn(world_.now());
+  } else {
+    --catalog_refuses_;
+    const FullDisk full(archive_.catalog_files());
+    keeper_->Turn(world_.now());
+  }
+  if (!fuse_.blown() && !store_->unpublished()) expectations_.OnCatalogKnows();
+}
+
+// Until somebody can do something again.
+void RecorderSim::PassTime() {
+  absl::Duration next = std::min(world_.next_timer(), keeper_->retry_at());
+  for (const LaneOfSim& lane : lanes_) next = std::min(next, lane.ring->WakesAt());
+  if (next == absl::InfiniteDuration()) return journal_.Fail("nothing will ever happen again");
+  world_.PassUntil(next);
+}
+
+// What the recorder's supervisor does: stops what is over or has failed. True: all have finished.
+bool RecorderSim::Supervise(uint64_t step) {
+  if (step == stop_at_) StopAll(world_.OneIn(3));
+  if (step % 16 != 0) return false;
+  bool all_finished = true;
+  for (Recording& recording : recordings_) recording.opened = recording.open = 0;
+  for (LaneOfSim& lane : lanes_) {
+    const LaneStatus status = lane.lane->status();
+    for (const auto& [number, recording] : lane.tracks) {
+      const auto found = status.tracks.find(number);
+      if (found == status.tracks.end()) return false;  // not told yet
+      const TrackStatus& track = found->second;
+      recordings_[recording].failed |= !track.failure.ok();
+      recordings_[recording].opened += track.streams_opened;
+      recordings_[recording].open += track.streams_open;
+      all_finished &= track.finished;
+    }
+  }
+  for (size_t r = 0; r < recordings_.size(); ++r) {
+    const Recording& recording = recordings_[r];
+    const bool is_over = recording.opened >= recording.peers && recording.open == 0;
+    if (recording.failed || is_over) Stop(r, /*abort=*/recording.failed);
+  }
+  return all_finished;
+}
+
+void RecorderSim::Stop(size_t recording, bool abort) {
+  if (std::exchange(recordings_[recording].stopping, true)) return;
+  journal_.Note(abort ? "stops " : "drains ", recordings_[recording].row.id);
+  for (LaneOfSim& lane : lanes_) {
+    for (const auto& [number, of] : lane.tracks) {
+      if (of == recording) lane.lane->StopTrack(number, abort);
+    }
+  }
+}
+
+void RecorderSim::StopAll(bool abort) {
+  for (size_t r = 0; r < recordings_.size(); ++r) Stop(r, abort);
+}
+
+// Everybody has finished. What the kernel has delivered is written, or counted.
+void RecorderSim::Finish() {
+  bool any_failed = false;
+  for (LaneOfSim& lane : lanes_) {
+    uint64_t received = 0;
+    for (const auto& [number, recording] : std::exchange(lane.tracks, {})) {
+      const TrackStatus last = lane.lane->RemoveTrack(number);
+      received += last.ledger.received;
+      if (last.ledger.received != last.ledger.written + last.ledger.dropped()) {
+        journal_.Fail("a track received ", last.ledger.received, " bytes, wrote ",
+                      last.ledger.written, " and dropped ", last.ledger.dropped());
+      }
+      any_failed |= !last.failure.ok();
+      if (last.failure.ok() && last.ledger.dropped() != 0) journal_.Fail("bytes were dropped");
+      if (last.failure.ok() && last.writer.durable != last.writer.payload) {
+        journal_.Fail("a track stopped with ", last.writer.durable.value, " of ",
+                      last.writer.payload.value, " bytes durable");
+      }
+      counts_.failed += last.failure.ok() ? 0 : 1;
+      counts_.refused += last.writer.write_errors;
+      counts_.waits += last.buffer_waits;
+    }
+    if (received != lane.ring->delivered()) {
+      journal_.Fail("the kernel delivered ", lane.ring->delivered(), " bytes, the ledger has ",
+                    received);
+    }
+    for (const std::string& what : lane.ring->violations()) journal_.Fail(what);
+  }
+  while (!fuse_.blown() && keeper_->HasWork(world_.now())) TurnKeeper();
+  const bool published = !store_->unpublished();
+  for (Recording& recording : recordings_) {
+    recording.row.state = recording.failed ? RecordingState::kFailed : RecordingState::kStopped;
+    recording.row.stopped = world_.real_time();
+    store_->PutRecording(recording.row).IgnoreError();
+  }
+  if (fuse_.blown()) return;
+  if (!published && plan_.catalog_error == 0) journal_.Fail("the catalog does not know it all");
+  ++counts_.clean_stops;
+  stopped_well_ = published && !any_failed;
+  if (!stopped_well_) return;
+  std::map<int, uint64_t> delivered;
+  for (const LaneOfSim& lane : lanes_) {
+    const std::map<int, uint64_t> of_lane = lane.ring->delivered_by_peer();
+    delivered.insert(of_lane.begin(), of_lane.end());
+  }
+  expectations_.CheckDelivered(*catalog_, delivered);
+  expectations_.CheckReading(archive_.directory(), *catalog_, 6);
+}
+
+// The lanes of a machine that died, or that is not needed any more.
+void RecorderSim::TakeDown() {
+  for (LaneOfSim& lane : lanes_) lane.ring->Die();
+  keeper_->Die();
+  bool finished = false;
+  for (int turn = 0; !finished; ++turn) {
+    SLUICE_CHECK(turn < 100'000);
+    finished = true;
+    for (LaneOfSim& lane : lanes_) {
+      while (lane.ring->Step()) {
+      }
+      lane.lane->Turn();
+      const LaneStatus status = lane.lane->status();
+      for (auto at = lane.tracks.begin(); at != lane.tracks.end();) {
+        const auto found = status.tracks.find(at->first);
+        const bool is_over = found != status.tracks.end() && found->second.finished;
+        if (!is_over && turn == 0) lane.lane->StopTrack(at->first, /*abort=*/true);
+        if (is_over) lane.lane->RemoveTrack(at->first);
+        at = is_over ? lane.tracks.erase(at) : std::next(at);
+      }
+      finished &= lane.tracks.empty();
+    }
+    world_.Pass(absl::Milliseconds(30));
+    world_.RunTimers();
+  }
+  lanes_.clear();
+}
+
+// ---- checks and mistakes
+
+void RecorderSim::Verify(const char* when) {
+  const auto report = VerifyArchive(archive_.directory(), nullptr);
+  if (!report.ok()) return journal_.Fail("verify ", when, ": ", report.status().ToString());
+  for (const std::string& finding : report->findings) {
+    // A catalog that was lost had the removals; a slot's header tells of the last one only.
+    const bool was_told = finding.find("no removal is recorded") != std::string::npos;
+    if (was_told && counts_.catalogs_lost > 0) continue;
+    journal_.Fail("verify ", when, ": ", finding);
+  }
+}
+
+bool RecorderSim::OnPublish(SegmentUpdate& update) {
+  if (fuse_.blown()) return false;
+  if (mutant_ == Mutant::kMarkTooHigh && !update.sealed && world_.OneIn(4)) {
+    update.durable = update.durable + ByteCount{kBlockBytes};
+  }
+  expectations_.OnPublish(update);
+  return mutant_ != Mutant::kPublicationLost || !world_.OneIn(10);
+}
+
+// A mistake: a segment that somebody else is writing.
+std::optional<SegmentLoan> RecorderSim::LendAgain(const TrackIdentity&) {
+  if (mutant_ != Mutant::kOpenSegmentLent || !world_.OneIn(4)) return std::nullopt;
+  return expectations_.AnyOpenSegment(plan_.segment);
+}
+
+}  // namespace sluice
