@@ -16,6 +16,7 @@ allowed_skips=(
   'no IPv6 loopback' 'no /dev/shm' 'vm\.overcommit_memory = 1'
   '^no direct I/O in' 'registers no memory for writes'
   'TSan cannot judge'
+  '^no disk that can be frozen'
 )
 
 quick=no

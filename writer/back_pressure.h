@@ -18,6 +18,19 @@ enum class BackPressure : uint8_t {
   kDropOldest = 3,  // what has waited longest
 };
 
+// As it is written on a command line: "lossless", "drop-newest", "drop-oldest".
+constexpr const char* NameOf(BackPressure back_pressure) {
+  switch (back_pressure) {
+    case BackPressure::kLossless:
+      break;
+    case BackPressure::kDropNewest:
+      return "drop-newest";
+    case BackPressure::kDropOldest:
+      return "drop-oldest";
+  }
+  return "lossless";
+}
+
 // How long received bytes may wait to be given to the disk before a policy drops: then kDropOldest
 // drops them, and kDropNewest what arrives after them.
 inline constexpr absl::Duration kLagLimitDefault = absl::Seconds(1);

@@ -67,7 +67,9 @@ Track::Track(uint8_t number, const LaneParts& parts, const TrackOptions& options
       builder_(*parts.region, *parts.slab, BuilderOptions(parts, options)),
       writer_(*parts.ring, *parts.keeper, options.identity, std::move(on_segment_ready),
               WriterOptions(number, parts, options)),
-      line_max_(lossless() ? kLineMax : kLineMaxOfDroppers) {
+      line_max_(lossless() ? kLineMax : kLineMaxOfDroppers),
+      // Most of the memory is for what may still be dropped.
+      unwritten_max_(std::clamp<size_t>(parts.chunks->count() / 6, 2, 8)) {
   if (options.source.source) connector_.emplace(*parts.ring, number, *options.source.source);
 }
 
@@ -276,7 +278,8 @@ bool Track::TryAdd(Arrival& arrival) {
 // What is sealed is not dropped any more. So where bytes may be, only what the disk takes at once
 // is.
 bool Track::CanSeal() const {
-  return !parts_.slab->empty() && (lossless() || !writer_.failure().ok() || writer_.HasFreeWrite());
+  return !parts_.slab->empty() &&
+         (lossless() || !writer_.failure().ok() || writer_.unwritten() < unwritten_max_);
 }
 
 bool Track::TrySeal() {

@@ -163,7 +163,8 @@ class Track final : public LeaseSink {
   bool backlog_is_empty_ = false;  // no more connections are taken
   bool sealing_ = false;           // stopped, and the last extent has been appended
   const size_t line_max_;
-  bool dropping_ = false;  // what arrives, until the line is empty
+  const size_t unwritten_max_;  // extents, unless lossless
+  bool dropping_ = false;       // what arrives, until the line is empty
   uint64_t received_ = 0;
   uint64_t zero_copy_ = 0;
   uint64_t dropped_ = 0;    // by policy

@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "control/cli/names.h"
 #include "control/cli/target.h"
+#include "control/query/stream_gap.h"
 #include "control/service/signal_watch.h"
 #include "ingest/units.h"
 
@@ -20,19 +21,27 @@ namespace sluice {
 
 struct ByteRange {
   std::optional<StreamOffset> from;  // none: the first offset that still exists
-  std::optional<ByteCount> limit;
-  bool follow = false;  // wait for what is still to come
+  std::optional<ByteCount> limit;    // of the stream's bytes, missing ones included
+  bool follow = false;               // wait for what is still to come
+};
+
+// Bytes of a stream, or a gap where some are missing, or neither: the end.
+struct StreamPiece {
+  absl::Span<const std::byte> bytes;
+  std::optional<StreamGap> gap;
+
+  bool is_end() const { return bytes.empty() && !gap; }
 };
 
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
 
-  // The next bytes, valid until the next call; empty at the end. CANCELLED: by a signal.
-  virtual absl::StatusOr<absl::Span<const std::byte>> Next() = 0;
+  // What comes next; bytes are valid until the next call. CANCELLED: by a signal.
+  virtual absl::StatusOr<StreamPiece> Next() = 0;
   // Where the first byte lies in the stream.
   virtual StreamOffset begin() const = 0;
-  // How many there are in all, as far as is known now.
+  // How many there are in all, missing ones included, as far as is known now.
   virtual ByteCount total() const = 0;
 };
 

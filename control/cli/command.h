@@ -13,6 +13,7 @@ enum ExitCode {
   kExitOk = 0,
   kExitFailed = 1,
   kExitUsage = 2,          // the command line, or a value on it, is wrong
+  kExitGaps = 3,           // done, but what was exported has gaps
   kExitInterrupted = 130,  // by a signal, with the work left undone
 };
 

@@ -43,18 +43,28 @@ class DaemonByteSource final : public ByteSource {
     call_->Finish();
   }
 
-  absl::StatusOr<absl::Span<const std::byte>> Next() override {
-    if (call_ == nullptr) return absl::Span<const std::byte>();
+  absl::StatusOr<StreamPiece> Next() override {
+    if (call_ == nullptr) return StreamPiece{};
     if (call_->Read(&response_)) {
-      read_ += ByteCount{response_.data().size()};
-      return absl::MakeConstSpan(reinterpret_cast<const std::byte*>(response_.data().data()),
-                                 response_.data().size());
+      StreamPiece piece;
+      if (response_.has_gap()) {
+        const StreamOffset at{static_cast<uint64_t>(response_.offset())};
+        const ByteCount length{static_cast<uint64_t>(response_.gap().length_bytes())};
+        // The API's causes have the format's numbers.
+        piece.gap = {at, at + length, static_cast<GapCause>(response_.gap().cause())};
+        read_ += length;
+      } else {
+        piece.bytes = absl::MakeConstSpan(
+            reinterpret_cast<const std::byte*>(response_.data().data()), response_.data().size());
+        read_ += ByteCount{response_.data().size()};
+      }
+      return piece;
     }
     const grpc::Status status = call_->Finish();
     call_.reset();
     if (signals_->Wait(absl::ZeroDuration()) != 0) return absl::CancelledError("interrupted");
     SLUICE_RETURN_IF_ERROR(target_->ToStatus(status));
-    return absl::Span<const std::byte>();
+    return StreamPiece{};
   }
 
   StreamOffset begin() const override { return begin_; }

@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/cli/byte_source.h"
 #include "control/cli/command.h"
+#include "control/cli/gap_report.h"
 #include "control/cli/names.h"
 #include "control/cli/options.h"
 #include "control/cli/output_file.h"
@@ -20,12 +23,17 @@
 namespace sluice {
 namespace {
 
+// What becomes of the bytes that are missing.
+enum class Gaps { kReport, kSkip, kZeros };
+
 struct Options {
   TargetOptions target;
   std::string stream;
   std::string to;
   bool force = false;
   ByteRange range;
+  Gaps gaps = Gaps::kReport;
+  std::string gap_list;
 };
 
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenSource(const Options& options,
@@ -39,22 +47,42 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenSource(const Options& options,
   return OpenDaemon(std::move(target), stream, options.range, signals);
 }
 
+absl::Status WriteZeros(ByteCount count, OutputFile& file) {
+  static constexpr std::byte kZeros[64 << 10] = {};
+  while (count.value > 0) {
+    const uint64_t now = std::min<uint64_t>(count.value, sizeof(kZeros));
+    SLUICE_RETURN_IF_ERROR(file.Write({kZeros, now}));
+    count = count - ByteCount{now};
+  }
+  return absl::OkStatus();
+}
+
 // OK also when a signal ended what would otherwise follow the stream forever.
-absl::Status Copy(const Options& options, ByteSource& source, OutputFile& file) {
+absl::Status Copy(const Options& options, ByteSource& source, OutputFile& file, GapReport& gaps) {
   Progress progress("export");
   ByteCount done;
   while (true) {
-    const absl::StatusOr<absl::Span<const std::byte>> bytes = source.Next();
-    if (absl::IsCancelled(bytes.status()) && options.range.follow) return absl::OkStatus();
-    SLUICE_RETURN_IF_ERROR(bytes.status());
-    if (bytes->empty()) return absl::OkStatus();
-    SLUICE_RETURN_IF_ERROR(file.Write(*bytes));
-    done += ByteCount{bytes->size()};
+    const absl::StatusOr<StreamPiece> piece = source.Next();
+    if (absl::IsCancelled(piece.status()) && options.range.follow) return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(piece.status());
+    if (piece->is_end()) return absl::OkStatus();
+    if (piece->gap) {
+      gaps.Add(*piece->gap);
+      if (options.gaps == Gaps::kZeros) {
+        SLUICE_RETURN_IF_ERROR(WriteZeros(piece->gap->length(), file));
+      }
+      done += piece->gap->length();
+    } else {
+      gaps.Flush();
+      SLUICE_RETURN_IF_ERROR(file.Write(piece->bytes));
+      done += ByteCount{piece->bytes.size()};
+    }
     progress.Update(done, options.range.follow ? ByteCount{} : source.total());
   }
 }
 
-absl::Status Export(const Options& options, SignalWatch& signals) {
+// True: what was exported has gaps, which nobody has agreed to.
+absl::StatusOr<bool> Export(const Options& options, SignalWatch& signals) {
   const std::string to = options.to.empty() ? "-" : options.to;
   if (options.to.empty() && isatty(STDOUT_FILENO) != 0) {
     return absl::InvalidArgumentError(
@@ -67,15 +95,39 @@ absl::Status Export(const Options& options, SignalWatch& signals) {
     Note(absl::StrCat("the first ", source->begin().value,
                       " bytes of the stream are gone; beginning after them"));
   }
-  SLUICE_RETURN_IF_ERROR(Copy(options, *source, *file));
-  return file->Commit();
+  std::ofstream list;
+  if (!options.gap_list.empty()) {
+    list.open(options.gap_list, std::ios::trunc);
+    if (!list) return absl::UnavailableError(absl::StrCat("cannot write ", options.gap_list));
+  }
+  GapReport gaps(list.is_open() ? &list : nullptr, /*say=*/options.gaps == Gaps::kReport);
+  SLUICE_RETURN_IF_ERROR(Copy(options, *source, *file, gaps));
+  SLUICE_RETURN_IF_ERROR(file->Commit());
+  const std::string sum = gaps.Finish();
+  if (list.is_open() && !list.flush()) {
+    return absl::UnavailableError(absl::StrCat("cannot write ", options.gap_list));
+  }
+  if (sum.empty()) return false;
+  switch (options.gaps) {
+    case Gaps::kReport:
+      Note(absl::StrCat(sum, ", and are not in the output"));
+      break;
+    case Gaps::kSkip:
+      Note(absl::StrCat(sum, ", and were skipped"));
+      break;
+    case Gaps::kZeros:
+      Note(absl::StrCat(sum, ", and are zeros in the output"));
+      break;
+  }
+  return options.gaps == Gaps::kReport;
 }
 
 int Run(const Options& options) {
   SignalWatch signals;  // before anything that makes threads
-  const absl::Status status = Export(options, signals);
-  if (absl::IsCancelled(status)) return kExitInterrupted;
-  return ExitCodeOf(status);
+  const absl::StatusOr<bool> has_gaps = Export(options, signals);
+  if (absl::IsCancelled(has_gaps.status())) return kExitInterrupted;
+  if (!has_gaps.ok()) return ExitCodeOf(has_gaps.status());
+  return *has_gaps ? kExitGaps : kExitOk;
 }
 
 }  // namespace
@@ -106,6 +158,26 @@ void AddExportCommand(CLI::App& program, Action& action) {
   app.add_option_function<std::string>("--bytes", limit, "No more than so many")->type_name("N");
   app.add_flag("--follow", options->range.follow,
                "Wait for what is still to come, until the stream is closed");
+  const auto gaps = [options](const std::string& text) {
+    if (text == "report") {
+      options->gaps = Gaps::kReport;
+    } else if (text == "skip") {
+      options->gaps = Gaps::kSkip;
+    } else if (text == "zeros") {
+      options->gaps = Gaps::kZeros;
+    } else {
+      throw CLI::ValidationError("--gaps",
+                                 absl::StrCat("\"", text, "\" is none of report, skip and zeros"));
+    }
+  };
+  app.add_option_function<std::string>(
+         "--gaps", gaps,
+         "Where bytes were dropped. report: leave them out, say so, and exit with 3;\n"
+         "skip: leave them out; zeros: write zeros in their place (default: report)")
+      ->type_name("HOW");
+  app.add_option("--gap-list", options->gap_list,
+                 "Write every gap's offset, length and cause, a line of JSON each")
+      ->type_name("FILE");
   app.footer(
       "A file appears under its name when it is complete.\n"
       "\n"

@@ -36,18 +36,26 @@ class FileByteSource final : public ByteSource {
         signals_(&signals),
         buffer_(kChunk.value) {}
 
-  absl::StatusOr<absl::Span<const std::byte>> Next() override {
+  absl::StatusOr<StreamPiece> Next() override {
     bool last_look = false;
     while (true) {
-      const uint64_t left = end_.value - reader_->position().value;
+      const uint64_t left = (std::max(end_, reader_->position()) - reader_->position()).value;
       if (reads_++ % kReadsPerSignalCheck == 0 && signals_->Wait(absl::ZeroDuration()) != 0) {
         return absl::CancelledError("interrupted");
       }
       SLUICE_ASSIGN_OR_RETURN(const size_t n, reader_->Read(buffer_.span().subspan(
                                                   0, std::min<uint64_t>(left, buffer_.size()))));
-      if (n > 0 || left == 0 || reader_->ended()) return buffer_.span().subspan(0, n);
+      if (n > 0) return StreamPiece{buffer_.span().subspan(0, n), std::nullopt};
+      if (left == 0) return StreamPiece{};
+      if (reader_->gap()) {
+        StreamGap gap = *reader_->gap();
+        gap.end = std::min(gap.end, end_);
+        reader_->SkipGap();
+        return StreamPiece{{}, gap};
+      }
+      if (reader_->ended()) return StreamPiece{};
       // A closed stream that lacks bytes will have them in a moment: a disk write was repeated.
-      if (!follow_ && reader_->stream().open) return absl::Span<const std::byte>();
+      if (!follow_ && reader_->stream().open) return StreamPiece{};
       if (last_look) return AtRest();
       // A writer publishes everything before it lets go of the archive: look once more.
       last_look = absl::IsNotFound(Archive::Holder(archive_).status());
@@ -62,10 +70,10 @@ class FileByteSource final : public ByteSource {
 
  private:
   // Nobody writes, and nothing more is there.
-  absl::StatusOr<absl::Span<const std::byte>> AtRest() const {
+  absl::StatusOr<StreamPiece> AtRest() const {
     if (reader_->stream().open) {
       Note(absl::StrCat("nobody records into ", archive_, " any more; the stream was not closed"));
-      return absl::Span<const std::byte>();
+      return StreamPiece{};
     }
     return absl::DataLossError(absl::StrCat("stream ", StreamIdToString(reader_->stream().id),
                                             ": the bytes from offset ", reader_->position().value,

@@ -26,6 +26,16 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name, T& target, const 
   return app.add_option_function<std::string>(name, store, help)->type_name(type);
 }
 
+void AddParsedOptional(CLI::App& app, const std::string& name,
+                       std::optional<absl::Duration>& target, const std::string& help) {
+  const auto store = [name, &target](const std::string& text) {
+    const absl::StatusOr<absl::Duration> value = ParseDurationOption(text);
+    if (!value.ok()) throw CLI::ValidationError(name, std::string(value.status().message()));
+    target = *value;
+  };
+  app.add_option_function<std::string>(name, store, help)->type_name("DURATION");
+}
+
 // Zero would be taken for a size that was not given.
 absl::StatusOr<ByteCount> ParseSizeAboveZero(absl::string_view text) {
   absl::StatusOr<ByteCount> size = ParseBytes(text);
@@ -58,6 +68,28 @@ CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, ByteCount& ta
 CLI::Option* AddDurationOption(CLI::App& app, const std::string& name, absl::Duration& target,
                                const std::string& help) {
   return AddParsed(app, name, target, help, "DURATION", &ParseDurationOption);
+}
+
+void AddBackPressureOptions(CLI::App& app, BackPressure& back_pressure,
+                            std::optional<absl::Duration>& lag_limit) {
+  const auto store = [&back_pressure](const std::string& text) {
+    for (const BackPressure known :
+         {BackPressure::kLossless, BackPressure::kDropNewest, BackPressure::kDropOldest}) {
+      if (text != NameOf(known)) continue;
+      back_pressure = known;
+      return;
+    }
+    throw CLI::ValidationError(
+        "--back-pressure",
+        absl::StrCat("\"", text, "\" is none of lossless, drop-newest and drop-oldest"));
+  };
+  app.add_option_function<std::string>(
+         "--back-pressure", store,
+         "When the disk is too slow. lossless: senders wait; drop-newest: what arrives is\n"
+         "dropped; drop-oldest: what has waited longest is (default: lossless)")
+      ->type_name("POLICY");
+  AddParsedOptional(app, "--lag-limit", lag_limit,
+                    "How long bytes may wait for the disk before some are dropped (default: 1s)");
 }
 
 CLI::Option* AddBoolOption(CLI::App& app, const std::string& name, bool& target,

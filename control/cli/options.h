@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ingest/units.h"
+#include "writer/back_pressure.h"
 
 namespace sluice {
 
@@ -24,6 +25,9 @@ CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, ByteCount& ta
                            const std::string& help);
 CLI::Option* AddDurationOption(CLI::App& app, const std::string& name, absl::Duration& target,
                                const std::string& help);
+// --back-pressure and --lag-limit.
+void AddBackPressureOptions(CLI::App& app, BackPressure& back_pressure,
+                            std::optional<absl::Duration>& lag_limit);
 CLI::Option* AddBoolOption(CLI::App& app, const std::string& name, bool& target,
                            const std::string& help);
 

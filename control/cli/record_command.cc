@@ -20,6 +20,7 @@
 #include "control/cli/status_line.h"
 #include "control/cli/terminal.h"
 #include "control/config/recording_rules.h"
+#include "control/recorder/drop_watch.h"
 #include "control/recorder/recorder.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
@@ -41,6 +42,7 @@ struct Options {
   RecordingSpec spec;
   absl::Duration max_age = absl::InfiniteDuration();
   ByteCount quota;
+  std::optional<absl::Duration> lag_limit;
   absl::Duration duration = absl::InfiniteDuration();
   uint64_t exit_after_streams = std::numeric_limits<uint64_t>::max();
   OutputFormat output = OutputFormat::kText;
@@ -67,6 +69,10 @@ class Recording {
     SLUICE_RETURN_IF_ERROR(CheckRecordingId(spec.id));
     SLUICE_RETURN_IF_ERROR(CheckInterval("flush interval", spec.flush_interval));
     SLUICE_RETURN_IF_ERROR(CheckInterval("sync interval", spec.sync_interval));
+    if (options_.lag_limit) {
+      SLUICE_RETURN_IF_ERROR(CheckLagLimit("lag limit", *options_.lag_limit, spec.back_pressure));
+      spec.lag_limit = *options_.lag_limit;
+    }
     spec.source = options_.connect ? SourceKind::kTcpConnect : SourceKind::kTcpListen;
     SLUICE_ASSIGN_OR_RETURN(spec.address, SocketAddress::Parse(options_.tcp));
 
@@ -136,6 +142,7 @@ class Recording {
       if (now - warned >= kWarningsInterval) {
         warned = now;
         ShowWarnings();
+        ShowDrops(*status);
       }
       if (line_.visible() && !options_.quiet && now - drawn >= kRedraw) {
         drawn = now;
@@ -204,11 +211,20 @@ class Recording {
     }
   }
 
+  void ShowDrops(const RecordingStatus& status) {
+    if (options_.quiet) return;
+    const std::optional<std::string> warning = drops_.Look(status, absl::Now());
+    if (!warning) return;
+    line_.Clear();
+    Note(*warning);
+  }
+
   const Options& options_;
   SignalWatch signals_;  // before anything that makes threads
   LiveLine line_;
   std::unique_ptr<Recorder> recorder_;
   std::set<std::string> warnings_;
+  DropWatch drops_;
   absl::Time begin_;
   std::optional<absl::Time> first_byte_;
 };
@@ -277,6 +293,7 @@ void AddOptions(CLI::App& app, Options& options) {
   app.add_option("--retention-class", options.spec.retention_class,
                  "Keep it as this class says; see sluice retention classes")
       ->type_name("CLASS");
+  AddBackPressureOptions(app, options.spec.back_pressure, options.lag_limit);
   AddDurationOption(app, "--duration", options.duration, "Stop after this time");
   app.add_option("--exit-after-streams", options.exit_after_streams,
                  "Stop when so many streams are closed and durable")

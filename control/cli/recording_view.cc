@@ -29,6 +29,10 @@ void AddFigures(const v1::RecordingFigures& figures, Properties& properties) {
   properties.Add("Written", Size(figures.bytes_written()));
   properties.Add("Durable", Size(figures.bytes_durable()));
   properties.Add("Lost", Size(figures.bytes_dropped()));
+  if (figures.dropped().policy() > 0) {
+    properties.Add("Dropped by policy", absl::StrCat(Size(figures.dropped().policy()), " (",
+                                                     figures.dropped().policy(), ")"));
+  }
   properties.Add("On disk", Size(figures.bytes_disk()));
   properties.Add("Streams now",
                  absl::StrCat(figures.streams_open(), " open, ", figures.streams_closed(),
@@ -86,6 +90,13 @@ void PrintRecording(const v1::Recording& recording, std::ostream& out) {
   }
   if (recording.has_sync_interval()) {
     properties.Add("Sync interval", absl::FormatDuration(ToDuration(recording.sync_interval())));
+  }
+  if (recording.back_pressure() != v1::Recording::BACK_PRESSURE_UNSPECIFIED) {
+    std::string policy = v1::Recording::BackPressure_Name(recording.back_pressure());
+    if (recording.has_lag_limit()) {
+      absl::StrAppend(&policy, ", after ", absl::FormatDuration(ToDuration(recording.lag_limit())));
+    }
+    properties.Add("Back-pressure", policy);
   }
   properties.Add("Created", ShowTime(recording.create_time()));
   if (recording.has_stop_time()) properties.Add("Stopped", ShowTime(recording.stop_time()));

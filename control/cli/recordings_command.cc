@@ -29,6 +29,8 @@ struct Options {
   bool payload_crc = true;
   absl::Duration flush_interval = absl::Milliseconds(500);
   absl::Duration sync_interval = absl::Seconds(1);
+  BackPressure back_pressure = BackPressure::kLossless;
+  std::optional<absl::Duration> lag_limit;
   absl::Duration drain_limit = absl::Seconds(10);
   std::string retention_class;
 };
@@ -87,6 +89,8 @@ absl::Status Create(const Options& options) {
   *wanted.mutable_flush_interval() = ToProtoDuration(options.flush_interval);
   *wanted.mutable_sync_interval() = ToProtoDuration(options.sync_interval);
   wanted.set_retention_class(options.retention_class);
+  wanted.set_back_pressure(ToProto(options.back_pressure));
+  if (options.lag_limit) *wanted.mutable_lag_limit() = ToProtoDuration(*options.lag_limit);
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Target> target, Target::Open(options.target));
   const auto stub = v1::RecordingService::NewStub(target->channel());
@@ -174,6 +178,7 @@ void AddCreate(CLI::App& group, const std::shared_ptr<Options>& options, Action&
   app.add_option("--retention-class", options->retention_class,
                  "How it is kept; see sluice retention classes (default: default)")
       ->type_name("CLASS");
+  AddBackPressureOptions(app, options->back_pressure, options->lag_limit);
   app.footer("Example:\n  sluice recordings create market --tcp :9000 --socket sluice.sock");
 }
 

@@ -81,6 +81,7 @@ absl::Status List(const Options& options) {
   Table table(std::cout, {{"STREAM"},
                           {"RECORDING"},
                           {"BYTES", Table::Align::kRight},
+                          {"DROPPED", Table::Align::kRight},
                           {"OPENED"},
                           {"PEER"},
                           {"STATE"}});
@@ -89,7 +90,8 @@ absl::Status List(const Options& options) {
       if (left == 0) break;
       --left;
       table.AddRow({ShortName(stream.name()), RecordingOf(stream.name()),
-                    Size(stream.durable_bytes() - stream.begin_offset()),
+                    Size(stream.durable_bytes() - stream.begin_offset() - stream.dropped_bytes()),
+                    stream.dropped_bytes() > 0 ? Size(stream.dropped_bytes()) : "-",
                     ShowTime(stream.open_time()), stream.peer_address(), State(stream)});
     }
     table.Flush();
@@ -114,6 +116,10 @@ absl::Status Get(const Options& options) {
   properties.Add("Last byte", ShowTime(stream.last_time()));
   properties.Add("Durable",
                  absl::StrCat(Size(stream.durable_bytes()), " (", stream.durable_bytes(), ")"));
+  if (stream.dropped_bytes() > 0) {
+    properties.Add("Dropped", absl::StrCat(Size(stream.dropped_bytes()), " (",
+                                           stream.dropped_bytes(), "): it has gaps"));
+  }
   if (stream.begin_offset() > 0) {
     properties.Add("Begins at", absl::StrCat(stream.begin_offset(), ", after what was removed"));
   }

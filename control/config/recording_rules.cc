@@ -38,4 +38,15 @@ absl::Status CheckInterval(absl::string_view field, absl::Duration interval) {
       absl::FormatDuration(kIntervalMin), " and ", absl::FormatDuration(kIntervalMax)));
 }
 
+absl::Status CheckLagLimit(absl::string_view field, absl::Duration limit,
+                           BackPressure back_pressure) {
+  if (back_pressure == BackPressure::kLossless) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field,
+        " is for recordings that drop bytes, and this one is lossless: choose drop-newest "
+        "or drop-oldest, or leave it out"));
+  }
+  return CheckInterval(field, limit);
+}
+
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "writer/back_pressure.h"
 
 namespace sluice {
 
@@ -16,6 +17,10 @@ absl::Status CheckRecordingId(absl::string_view id);
 
 // `field` is "flush_interval" or "sync_interval", for the message.
 absl::Status CheckInterval(absl::string_view field, absl::Duration interval);
+
+// Of a lag limit that was given; `field` is what it is called there.
+absl::Status CheckLagLimit(absl::string_view field, absl::Duration limit,
+                           BackPressure back_pressure);
 
 }  // namespace sluice
 

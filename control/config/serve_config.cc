@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -89,17 +90,33 @@ std::string ReadSocket(const Place& root, const pb::Config& from) {
   return path;
 }
 
+std::optional<absl::Duration> ReadDuration(const Place& place, absl::string_view field,
+                                           const std::string& text) {
+  absl::Duration duration;
+  if (absl::ParseDuration(text, &duration)) return duration;
+  place.Wrong(field, absl::StrCat(field, ": \"", text,
+                                  "\" is not a duration, such as \"500ms\" or \"1s\""));
+  return std::nullopt;
+}
+
 absl::Duration ReadInterval(const Place& place, absl::string_view field, const std::string& text) {
-  absl::Duration interval;
-  if (!absl::ParseDuration(text, &interval)) {
-    place.Wrong(field, absl::StrCat(field, ": \"", text,
-                                    "\" is not a duration, such as \"500ms\" or \"1s\""));
-    return interval;
-  }
-  if (const absl::Status status = CheckInterval(field, interval); !status.ok()) {
+  const std::optional<absl::Duration> interval = ReadDuration(place, field, text);
+  if (!interval) return {};
+  if (const absl::Status status = CheckInterval(field, *interval); !status.ok()) {
     place.Wrong(field, status.message());
   }
-  return interval;
+  return *interval;
+}
+
+BackPressure BackPressureOf(pb::Recording::BackPressure from) {
+  switch (from) {
+    case pb::Recording::DROP_NEWEST:
+      return BackPressure::kDropNewest;
+    case pb::Recording::DROP_OLDEST:
+      return BackPressure::kDropOldest;
+    default:
+      return BackPressure::kLossless;
+  }
 }
 
 SocketAddress ReadAddress(const Place& place, const std::string& text) {
@@ -149,6 +166,16 @@ RecordingSpec ReadRecording(const Place& place, const pb::Recording& from) {
   }
   if (from.has_sync_interval()) {
     to.sync_interval = ReadInterval(place, "sync_interval", from.sync_interval());
+  }
+  to.back_pressure = BackPressureOf(from.back_pressure());
+  if (from.has_lag_limit()) {
+    const std::optional<absl::Duration> limit = ReadDuration(place, "lag_limit", from.lag_limit());
+    if (!limit) return to;
+    to.lag_limit = *limit;
+    if (const absl::Status status = CheckLagLimit("lag_limit", *limit, to.back_pressure);
+        !status.ok()) {
+      place.Wrong("lag_limit", status.message());
+    }
   }
   return to;
 }

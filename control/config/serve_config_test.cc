@@ -55,6 +55,8 @@ recording {
   payload_crc: false
   flush_interval: "250ms"
   sync_interval: "2s"
+  back_pressure: DROP_OLDEST
+  lag_limit: "3s"
 }
 recording {
   id: "feed-2"
@@ -81,6 +83,8 @@ TEST(ServeConfigTest, ReadsEverything) {
   EXPECT_FALSE(market.payload_crc);
   EXPECT_EQ(market.flush_interval, absl::Milliseconds(250));
   EXPECT_EQ(market.sync_interval, absl::Seconds(2));
+  EXPECT_EQ(market.back_pressure, BackPressure::kDropOldest);
+  EXPECT_EQ(market.lag_limit, absl::Seconds(3));
 
   const RecordingSpec& feed = config.recordings[1];
   EXPECT_EQ(feed.source, SourceKind::kTcpConnect);
@@ -114,6 +118,18 @@ TEST(ServeConfigTest, FillsInDefaults) {
   EXPECT_TRUE(config.recordings[0].payload_crc);
   EXPECT_EQ(config.recordings[0].flush_interval, absl::Milliseconds(500));
   EXPECT_EQ(config.recordings[0].sync_interval, absl::Seconds(1));
+  EXPECT_EQ(config.recordings[0].back_pressure, BackPressure::kLossless);
+}
+
+TEST(ServeConfigTest, BackPressure) {
+  const std::string recording = " id: \"a\" tcp_listen { address: \":0\" }\n";
+  EXPECT_THAT(RefusalInRecording(recording + " lag_limit: \"1s\""),
+              StartsWith("c:4:2: lag_limit is for recordings that drop bytes"));
+  EXPECT_EQ(RefusalInRecording(recording + " back_pressure: DROP_NEWEST lag_limit: \"0s\""),
+            "c:4:29: lag_limit is 0, but must be between 1ms and 1h");
+  EXPECT_EQ(RefusalInRecording(recording + " back_pressure: DROP_NEWEST lag_limit: \"x\""),
+            "c:4:29: lag_limit: \"x\" is not a duration, such as \"500ms\" or \"1s\"");
+  EXPECT_THAT(RefusalInRecording(recording + " back_pressure: DROP_SOME"), HasSubstr("DROP_SOME"));
 }
 
 TEST(ServeConfigTest, TheSocketOfARelativeArchiveIsAbsolute) {

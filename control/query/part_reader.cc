@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -88,6 +89,7 @@ absl::StatusOr<absl::Span<const std::byte>> PartReader::Find(StreamOffset offset
   current_.clear();  // its bytes are in the window, which now moves
   const Run* run = FindRun(offset);
   while (run == nullptr) {
+    if (GapAt(offset)) return absl::Span<const std::byte>();
     SLUICE_ASSIGN_OR_RETURN(const bool more, ScanNext());
     if (!more) {
       if (!damage_.ok()) return damage_;
@@ -121,6 +123,19 @@ const PartReader::Run* PartReader::FindRun(StreamOffset offset) const {
     return run.begin <= offset && offset < run.end;
   });
   return found == runs_.rend() ? nullptr : &*found;
+}
+
+std::optional<StreamGap> PartReader::GapAt(StreamOffset offset) const {
+  auto found = gaps_.upper_bound(offset);
+  if (found == gaps_.begin() || std::prev(found)->second.end <= offset) return std::nullopt;
+  StreamGap gap = std::prev(found)->second;
+  gap.begin = offset;
+  // One that was told in pieces.
+  for (; found != gaps_.end() && found->first == gap.end && found->second.cause == gap.cause;
+       ++found) {
+    gap.end = found->second.end;
+  }
+  return gap;
 }
 
 std::optional<StreamOffset> PartReader::NextAfter(StreamOffset offset) const {
@@ -204,6 +219,13 @@ void PartReader::AddRuns(const ExtentIndex& extent, const Place& place) {
     }
     first = false;
     runs_end_ = std::max(runs_end_, end);
+  }
+  for (const StreamEvent& event : extent.events) {
+    if (event.type != StreamEventType::kGap || event.stream_id != static_cast<uint64_t>(stream_)) {
+      continue;
+    }
+    const StreamOffset begin{event.stream_offset};
+    gaps_[begin] = {begin, begin + ByteCount{event.gap_bytes}, event.cause};
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "control/query/extent_window.h"
+#include "control/query/stream_gap.h"
 #include "ingest/units.h"
 #include "writer/catalog/catalog.h"
 #include "writer/segment/segment_reader.h"
@@ -32,8 +34,11 @@ class PartReader {
   absl::Status Update(const StreamPart& part);
 
   // A run of the stream's bytes that begins at `offset`; valid until the next call. Empty: they
-  // are not in this segment, or not durable yet. DATA_LOSS names file and place.
+  // are not in this segment, or not durable yet, or GapAt() tells of them. DATA_LOSS names file and
+  // place.
   absl::StatusOr<absl::Span<const std::byte>> At(StreamOffset offset);
+  // The rest of a gap that `offset` is in, as far as the extents seen so far say.
+  std::optional<StreamGap> GapAt(StreamOffset offset) const;
 
   // The first offset after `offset` that an extent seen so far holds.
   std::optional<StreamOffset> NextAfter(StreamOffset offset) const;
@@ -84,8 +89,9 @@ class PartReader {
   absl::Status damage_;  // the first extent that could not be looked into
 
   std::vector<Run> runs_;
-  StreamOffset runs_end_;  // the largest end of a run
-  ByteCount ahead_;        // grows while the stream is found where it is expected
+  StreamOffset runs_end_;                   // the largest end of a run
+  std::map<StreamOffset, StreamGap> gaps_;  // by their begin
+  ByteCount ahead_;                         // grows while the stream is found where it is expected
 
   // The extent whose payload was checked, and is in memory.
   ExtentIndex scanned_;

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/query/part_reader.h"
+#include "ingest/check.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
 #include "writer/stream_id.h"
@@ -34,6 +35,11 @@ class StreamReader::Impl {
 
   absl::Status Start();
   absl::StatusOr<size_t> Read(absl::Span<std::byte> out);
+  const std::optional<StreamGap>& gap() const { return gap_; }
+  void SkipGap() {
+    SLUICE_CHECK(gap_.has_value());
+    position_ = std::exchange(gap_, std::nullopt)->end;
+  }
   bool ended() const { return !row_.open && position_ >= row_.durable; }
   StreamOffset position() const { return position_; }
   const StreamRow& row() const { return row_; }
@@ -56,6 +62,7 @@ class StreamReader::Impl {
   Catalog* const catalog_;
   const StreamId id_;
   StreamOffset position_;
+  std::optional<StreamGap> gap_;  // at the position
 
   StreamRow row_;
   std::vector<StreamPart> parts_;  // without those whose segment has been reused
@@ -111,15 +118,16 @@ absl::StatusOr<size_t> StreamReader::Impl::Read(absl::Span<std::byte> out) {
 
 // The bytes at the position, as many as lie together; empty when none are durable now.
 absl::StatusOr<absl::Span<const std::byte>> StreamReader::Impl::Next() {
+  gap_.reset();
   absl::StatusOr<absl::Span<const std::byte>> bytes = FromParts();
   for (int look = 0; look < kLooksMax; ++look) {
-    if (bytes.ok() && !bytes->empty()) return bytes;
+    if (bytes.ok() && (!bytes->empty() || gap_)) return bytes;
     if (ended()) return absl::Span<const std::byte>();
     SLUICE_RETURN_IF_ERROR(Look());
     bytes = FromParts();
     if (!absl::IsAborted(bytes.status())) break;
   }
-  if (!bytes.ok() || !bytes->empty()) return bytes;
+  if (!bytes.ok() || !bytes->empty() || gap_) return bytes;
   SLUICE_RETURN_IF_ERROR(WhyNothing());
   return bytes;
 }
@@ -130,13 +138,13 @@ absl::StatusOr<absl::Span<const std::byte>> StreamReader::Impl::FromParts() {
   absl::StatusOr<absl::Span<const std::byte>> bytes = absl::Span<const std::byte>();
   if (last_.has_value()) {
     bytes = FromPart(*last_);
-    if (bytes.ok() && !bytes->empty()) return bytes;
+    if (bytes.ok() && (!bytes->empty() || gap_)) return bytes;
     if (!bytes.ok()) failure = bytes.status();
   }
   for (const StreamPart& part : parts_) {
     if (absl::IsAborted(failure)) return failure;
     bytes = FromPart(part);
-    if (bytes.ok() && !bytes->empty()) {
+    if (bytes.ok() && (!bytes->empty() || gap_)) {
       last_ = part;
       return bytes;
     }
@@ -154,6 +162,7 @@ absl::StatusOr<absl::Span<const std::byte>> StreamReader::Impl::FromPart(const S
   absl::StatusOr<absl::Span<const std::byte>> bytes = absl::Span<const std::byte>();
   if (reader.ok()) {
     bytes = (*reader)->At(position_);
+    if (bytes.ok() && bytes->empty()) gap_ = (*reader)->GapAt(position_);
   } else {
     bytes = reader.status();
   }
@@ -262,6 +271,8 @@ absl::StatusOr<std::unique_ptr<StreamReader>> StreamReader::Open(
 }
 
 absl::StatusOr<size_t> StreamReader::Read(absl::Span<std::byte> out) { return impl_->Read(out); }
+const std::optional<StreamGap>& StreamReader::gap() const { return impl_->gap(); }
+void StreamReader::SkipGap() { impl_->SkipGap(); }
 bool StreamReader::ended() const { return impl_->ended(); }
 StreamOffset StreamReader::position() const { return impl_->position(); }
 const StreamRow& StreamReader::stream() const { return impl_->row(); }

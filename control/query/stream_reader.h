@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "control/query/stream_gap.h"
 #include "ingest/units.h"
 #include "writer/catalog/catalog.h"
 
@@ -30,14 +32,20 @@ class StreamReader {
   StreamReader(const StreamReader&) = delete;
   StreamReader& operator=(const StreamReader&) = delete;
 
-  // The next bytes; fewer than asked for only when no more are durable now, 0 when none are.
-  // Having run dry it looks into the catalog again, so that calling it once more later goes on
-  // without a gap or a duplicate.
+  // The next bytes; fewer than asked for only when no more are durable now or a gap comes next, 0
+  // when none are or gap() does. Having run dry it looks into the catalog again, so that calling it
+  // once more later goes on without a gap or a duplicate.
   //
   // OUT_OF_RANGE: retention has removed the bytes; the message names the first offset that still
   // exists. NOT_FOUND: the whole stream has gone. DATA_LOSS: damage; the message names the
   // segment file and the offset in it. After an error the position is unchanged.
   absl::StatusOr<size_t> Read(absl::Span<std::byte> out);
+
+  // After Read(): bytes from position() on that were dropped, and that nobody will ever read.
+  // Read() stays where it is until they are skipped.
+  const std::optional<StreamGap>& gap() const;
+  // Not without a gap.
+  void SkipGap();
 
   // The stream is closed and all of it was read.
   bool ended() const;

@@ -149,6 +149,70 @@ TEST_F(StreamReaderTest, ReadsASealedStreamFromEveryOffset) {
   }
 }
 
+// "5000 -100 20": bytes read, and gaps, to the end; what is read is checked.
+std::string Told(StreamReader& reader, StreamId stream) {
+  std::string told;
+  std::string buffer(100'000, '\0');
+  while (true) {
+    const StreamOffset at = reader.position();
+    const absl::StatusOr<size_t> n =
+        reader.Read(absl::MakeSpan(reinterpret_cast<std::byte*>(buffer.data()), buffer.size()));
+    if (!n.ok()) return absl::StrCat(told, n.status().message());
+    if (*n > 0) {
+      EXPECT_TRUE(buffer.compare(0, *n, Content(stream, at.value, at.value + *n)) == 0);
+      absl::StrAppend(&told, *n, " ");
+    } else if (reader.gap()) {
+      EXPECT_EQ(reader.gap()->begin, at);
+      EXPECT_EQ(reader.gap()->cause, GapCause::kPolicy);
+      absl::StrAppend(&told, "-", reader.gap()->length().value, " ");
+      reader.SkipGap();
+    } else {
+      return told;
+    }
+  }
+}
+
+// Gaps at the begin, in the middle, told in the next segment or in the one before, and at the end;
+// the same from an open segment and from a sealed one.
+TEST_F(StreamReaderTest, TellsOfGapsInTheirPlaces) {
+  for (const bool sealed : {false, true}) {
+    Reset();
+    TestSegment first = Begin(1, 0);
+    first.Add({}, {TestSegment::Open(Stream(1)), TestSegment::Gap(Stream(1), 0, 10)});
+    first.Add({Piece(Stream(1), 10, 6000), Piece(Stream(2), 0, 5), Piece(Stream(1), 6100, 7000)},
+              {TestSegment::Gap(Stream(1), 6000, 100), TestSegment::Open(Stream(2))});
+    first.Add({}, {TestSegment::Gap(Stream(1), 7000, 50)});
+    sealed ? SealAndPublish(first, 0) : Publish(first, 0, false);
+    TestSegment second = Begin(2, 1);
+    second.Add({Piece(Stream(1), 7100, 8000)}, {TestSegment::Gap(Stream(1), 7050, 50)});
+    second.Add({}, {TestSegment::Gap(Stream(1), 8000, 1), TestSegment::Gap(Stream(1), 8001, 2)});
+    second.Add({}, {TestSegment::Close(Stream(1), 8003)});
+    sealed ? SealAndPublish(second, 1) : Publish(second, 1, false);
+
+    const auto reader = Open(Stream(1));
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    EXPECT_EQ(Told(**reader, Stream(1)), "-10 5990 -100 900 -50 -50 900 -3 ");
+    EXPECT_TRUE((*reader)->ended());
+    EXPECT_EQ((*reader)->stream().dropped.value, 213u);
+    EXPECT_EQ(Told(**Open(Stream(1), 6050), Stream(1)), "-50 900 -50 -50 900 -3 ");
+    EXPECT_EQ(Told(**Open(Stream(1), 7099), Stream(1)), "-1 900 -3 ");
+    EXPECT_EQ(Told(**Open(Stream(2)), Stream(2)), "5 ");
+  }
+}
+
+// A gap is what was recorded, not what is missing.
+TEST_F(StreamReaderTest, WhatNoGapTellsOfIsDataLoss) {
+  PutRecording(RecordingState::kStopped);
+  TestSegment segment = Begin(1, 0);
+  segment.Add({Piece(Stream(1), 0, 100)}, {TestSegment::Open(Stream(1))});
+  segment.Add({Piece(Stream(1), 160, 200)},
+              {TestSegment::Gap(Stream(1), 110, 50), TestSegment::Close(Stream(1), 200)});
+  SealAndPublish(segment, 0);
+  const std::string told = Told(**Open(Stream(1)), Stream(1));
+  EXPECT_TRUE(absl::StartsWith(told, "100 ")) << told;
+  EXPECT_TRUE(absl::StrContains(told, "no segment holds the bytes from offset 100")) << told;
+}
+
 TEST_F(StreamReaderTest, ReadsStreamsThatShareExtents) {
   TestSegment segment = Begin(1, 0);
   constexpr uint32_t kStreams = 5;

@@ -363,6 +363,8 @@ absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<in
     options.payload_crc = spec.payload_crc;
     options.flush_interval = spec.flush_interval;
     options.sync_interval = spec.sync_interval;
+    options.back_pressure = spec.back_pressure;
+    options.lag_limit = spec.lag_limit;
     options.hand_over = [routes = entry.routes, uid = entry.row.uid](int socket, uint32_t napi) {
       return routes->HandOver(socket, napi, uid);
     };

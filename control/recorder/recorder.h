@@ -17,6 +17,7 @@
 #include "ingest/units.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
+#include "writer/back_pressure.h"
 #include "writer/ledger.h"
 #include "writer/retention/policy.h"
 
@@ -42,6 +43,8 @@ struct RecordingSpec {
   absl::Duration flush_interval = absl::Milliseconds(500);  // data of an idle stream is written
   absl::Duration sync_interval = absl::Seconds(1);          // what was written becomes durable
   std::string retention_class;  // empty: what a resumed recording had, else "default"
+  BackPressure back_pressure = BackPressure::kLossless;  // when the disk is too slow
+  absl::Duration lag_limit = kLagLimitDefault;           // unless lossless
 };
 
 // Live figures of one recording, summed over its lanes; a snapshot.

@@ -124,6 +124,10 @@ void FillFromRecorder(const RecordingStatus& status, v1::Recording* to) {
   to->set_payload_crc(spec.payload_crc);
   *to->mutable_flush_interval() = ToProtoDuration(spec.flush_interval);
   *to->mutable_sync_interval() = ToProtoDuration(spec.sync_interval);
+  to->set_back_pressure(ToProto(spec.back_pressure));
+  if (spec.back_pressure != BackPressure::kLossless) {
+    *to->mutable_lag_limit() = ToProtoDuration(spec.lag_limit);
+  }
   to->set_state(ToProto(status.state));
   to->set_failure(status.failure);
   to->set_waiting(status.waiting);
@@ -167,6 +171,29 @@ absl::Status ReadSource(const v1::Recording& from, RecordingSpec* to) {
   }
   return absl::InvalidArgumentError(
       "recording.source is missing; set recording.tcp_listen or recording.tcp_connect");
+}
+
+absl::Status ReadBackPressure(const v1::Recording& from, RecordingSpec* to) {
+  switch (from.back_pressure()) {
+    case v1::Recording::BACK_PRESSURE_UNSPECIFIED:
+    case v1::Recording::LOSSLESS:
+      to->back_pressure = BackPressure::kLossless;
+      break;
+    case v1::Recording::DROP_NEWEST:
+      to->back_pressure = BackPressure::kDropNewest;
+      break;
+    case v1::Recording::DROP_OLDEST:
+      to->back_pressure = BackPressure::kDropOldest;
+      break;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("recording.back_pressure is ",
+                                                     static_cast<int>(from.back_pressure()),
+                                                     ", which this server does not know"));
+  }
+  if (!from.has_lag_limit()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(to->lag_limit,
+                          FromProtoDuration("recording.lag_limit", from.lag_limit()));
+  return CheckLagLimit("recording.lag_limit", to->lag_limit, to->back_pressure);
 }
 
 absl::Status ReadInterval(absl::string_view field, const google::protobuf::Duration& from,
@@ -218,6 +245,18 @@ absl::StatusOr<absl::Duration> FromProtoDuration(absl::string_view field,
   return absl::Seconds(from.seconds()) + absl::Nanoseconds(from.nanos());
 }
 
+v1::Recording::BackPressure ToProto(BackPressure back_pressure) {
+  switch (back_pressure) {
+    case BackPressure::kLossless:
+      return v1::Recording::LOSSLESS;
+    case BackPressure::kDropNewest:
+      return v1::Recording::DROP_NEWEST;
+    case BackPressure::kDropOldest:
+      return v1::Recording::DROP_OLDEST;
+  }
+  return v1::Recording::BACK_PRESSURE_UNSPECIFIED;
+}
+
 v1::Recording ToProto(const KnownRecording& recording) {
   v1::Recording to;
   if (recording.stored) FillFromCatalog(*recording.stored, &to);
@@ -234,6 +273,7 @@ v1::Stream ToProto(const StreamRow& row) {
   *to.mutable_last_time() = ToTimestamp(row.last_time);
   to.set_begin_offset(Count(row.begin.value));
   to.set_durable_bytes(Count(row.durable.value));
+  to.set_dropped_bytes(Count(row.dropped));
   to.set_state(row.open ? v1::Stream::OPEN : v1::Stream::CLOSED);
   to.set_close_reason(ToProto(row.reason));
   return to;
@@ -347,6 +387,7 @@ absl::StatusOr<RecordingSpec> ToSpec(const v1::CreateRecordingRequest& request) 
         ReadInterval("recording.sync_interval", from.sync_interval(), &spec.sync_interval));
   }
   spec.retention_class = from.retention_class();
+  SLUICE_RETURN_IF_ERROR(ReadBackPressure(from, &spec));
   return spec;
 }
 

@@ -43,6 +43,7 @@ absl::StatusOr<absl::Duration> FromProtoDuration(absl::string_view field,
                                                  const google::protobuf::Duration& from);
 
 v1::Recording ToProto(const KnownRecording& recording);
+v1::Recording::BackPressure ToProto(BackPressure back_pressure);
 v1::Stream ToProto(const StreamRow& row);
 v1::Archive ToProto(const ArchiveMeta& meta, const std::string& directory);
 v1::DiskGeometry ToProto(const DiskGeometry& geometry);

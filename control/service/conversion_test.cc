@@ -112,6 +112,7 @@ TEST(ConversionTest, ARecordingOfAnEarlierRun) {
   EXPECT_EQ(recording.stored_bytes(), 77);
   EXPECT_FALSE(recording.has_payload_crc());
   EXPECT_FALSE(recording.has_sync_interval());
+  EXPECT_EQ(recording.back_pressure(), v1::Recording::BACK_PRESSURE_UNSPECIFIED);
   EXPECT_FALSE(recording.has_figures());
   EXPECT_EQ(recording.bound_address(), "");
 }
@@ -137,6 +138,8 @@ TEST(ConversionTest, ALiveRecording) {
   EXPECT_FALSE(recording.payload_crc());
   EXPECT_EQ(recording.flush_interval().nanos(), 500'000'000);
   EXPECT_EQ(recording.sync_interval().seconds(), 1);
+  EXPECT_EQ(recording.back_pressure(), v1::Recording::LOSSLESS);
+  EXPECT_FALSE(recording.has_lag_limit());
   EXPECT_EQ(recording.stored_bytes(), 77);
 
   const v1::RecordingFigures& figures = recording.figures();
@@ -230,6 +233,32 @@ TEST_F(ToSpecTest, TakesWhatIsAskedFor) {
   EXPECT_FALSE(spec.payload_crc);
   EXPECT_EQ(spec.flush_interval, absl::Milliseconds(1));
   EXPECT_EQ(spec.sync_interval, absl::Seconds(3));
+}
+
+TEST_F(ToSpecTest, BackPressure) {
+  EXPECT_EQ(ToSpec(request_)->back_pressure, BackPressure::kLossless);
+  v1::Recording& wanted = *request_.mutable_recording();
+  wanted.mutable_lag_limit()->set_seconds(2);
+  EXPECT_THAT(Refusal(), HasSubstr("recording.lag_limit is for recordings that drop bytes"));
+  for (const auto& [from, to] :
+       {std::pair(v1::Recording::DROP_NEWEST, BackPressure::kDropNewest),
+        std::pair(v1::Recording::DROP_OLDEST, BackPressure::kDropOldest)}) {
+    wanted.set_back_pressure(from);
+    const RecordingSpec spec = ToSpec(request_).value();
+    EXPECT_EQ(spec.back_pressure, to);
+    EXPECT_EQ(spec.lag_limit, absl::Seconds(2));
+    RecordingStatus live = Live();
+    live.spec = spec;
+    const v1::Recording back = ToProto(KnownRecording{Stored(), live});
+    EXPECT_EQ(back.back_pressure(), from);
+    EXPECT_EQ(back.lag_limit().seconds(), 2);
+  }
+  wanted.mutable_lag_limit()->set_seconds(0);
+  EXPECT_THAT(Refusal(), HasSubstr("recording.lag_limit is 0, but must be between"));
+  wanted.clear_lag_limit();
+  EXPECT_EQ(ToSpec(request_)->lag_limit, absl::Seconds(1));
+  wanted.set_back_pressure(static_cast<v1::Recording::BackPressure>(9));
+  EXPECT_THAT(Refusal(), HasSubstr("recording.back_pressure is 9, which"));
 }
 
 TEST_F(ToSpecTest, RefusesABadId) {

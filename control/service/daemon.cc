@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "control/config/size.h"
+#include "control/recorder/drop_watch.h"
 #include "control/service/api_server.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
@@ -128,6 +129,9 @@ class Daemon {
         log_.info("recording {} stopped", recording.spec.id);
       }
     }
+    for (const RecordingStatus& recording : status.recordings) {
+      if (const auto warning = drops_.Look(recording, absl::Now())) log_.warn("{}", *warning);
+    }
     for (const std::string& warning : status.warnings) {
       if (warnings_.insert(warning).second) log_.warn("{}", warning);
     }
@@ -198,6 +202,7 @@ class Daemon {
   RemovalCounts removals_;                        // likewise
   const absl::Time started_ = absl::Now();
   std::unique_ptr<Catalog> catalog_;
+  DropWatch drops_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<ApiServer> api_;
 };

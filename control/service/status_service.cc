@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "control/recorder/drop_watch.h"
 #include "control/service/answer.h"
 #include "control/service/conversion.h"
 #include "ingest/status_macros.h"
@@ -57,6 +58,7 @@ v1::Status StatusService::GetFromRecorder() {
   *response.mutable_recovery() = ToProto(recorder->keeper().recovery());
   std::map<std::string, KnownRecording> recordings;
   for (RecordingStatus& live : status.recordings) {
+    if (live.ledger.dropped_policy > 0) response.add_warnings(DropWarning(live));
     const std::string id = live.spec.id;
     recordings[id].live = std::move(live);
   }

@@ -74,6 +74,14 @@ absl::Status CheckReadRequest(const v1::ReadStreamRequest& request) {
   return absl::OkStatus();
 }
 
+void FillGap(const StreamGap& gap, uint64_t limit, v1::ReadStreamResponse* to) {
+  to->mutable_gap()->set_length_bytes(
+      static_cast<int64_t>(std::min((gap.end - gap.begin).value, limit)));
+  // The API's causes have the format's numbers.
+  to->mutable_gap()->set_cause(
+      static_cast<v1::ReadStreamResponse::Gap::Cause>(static_cast<int>(gap.cause)));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ListStreamsResponse> StreamService::List(grpc::ServerContext& context,
@@ -166,6 +174,14 @@ absl::Status StreamService::Send(grpc::ServerContext& context, const v1::ReadStr
       *response.mutable_data() = std::move(buffer);
       if (!writer->Write(response)) return absl::CancelledError("the client is gone");
       buffer = std::move(*response.mutable_data());  // its memory, for the next one
+      last_look = false;
+      continue;
+    }
+    if (reader.gap()) {
+      FillGap(*reader.gap(), left, &response);
+      left -= static_cast<uint64_t>(response.gap().length_bytes());
+      reader.SkipGap();
+      if (!writer->Write(response)) return absl::CancelledError("the client is gone");
       last_look = false;
       continue;
     }

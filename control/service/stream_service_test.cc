@@ -293,6 +293,52 @@ TEST_F(StreamServiceTest, ReadsAPart) {
   EXPECT_TRUE(received.data == Pattern(777, 5000));
 }
 
+// In their places, and not beyond the limit.
+TEST_F(StreamServiceTest, TellsOfGaps) {
+  const StreamId id = archive_.Open("market");
+  archive_.Append(id, Pattern(0, 100));
+  archive_.Drop(id, 40);
+  archive_.Drop(id, 10);
+  archive_.Append(id, Pattern(150, 100));
+  archive_.Drop(id, 7);
+  archive_.Close(id);
+  ASSERT_THAT(Get(NameOf(id)), Succeeds());
+  EXPECT_EQ(stream_.durable_bytes(), 257);
+  EXPECT_EQ(stream_.dropped_bytes(), 57);
+  const auto read = [&](int64_t offset, int64_t limit) {
+    v1::ReadStreamRequest request = ReadRequest(NameOf(id));
+    request.set_offset(offset);
+    request.set_limit_bytes(limit);
+    grpc::ClientContext context;
+    const auto client = stub();
+    const auto reader = client->ReadStream(&context, request);
+    v1::ReadStreamResponse response;
+    std::string told;
+    int64_t next = offset;
+    while (reader->Read(&response)) {
+      EXPECT_EQ(response.offset(), next);
+      EXPECT_NE(response.has_gap(), !response.data().empty());
+      if (response.has_gap()) {
+        EXPECT_EQ(response.gap().cause(), v1::ReadStreamResponse::Gap::POLICY);
+        absl::StrAppend(&told, "-", response.gap().length_bytes(), " ");
+        next += response.gap().length_bytes();
+      } else {
+        EXPECT_TRUE(response.data() ==
+                    Pattern(static_cast<uint64_t>(next), response.data().size()));
+        absl::StrAppend(&told, response.data().size(), " ");
+        next += static_cast<int64_t>(response.data().size());
+      }
+    }
+    EXPECT_THAT(reader->Finish(), Succeeds());
+    return told;
+  };
+  EXPECT_EQ(read(0, 0), "100 -40 -10 100 -7 ");
+  EXPECT_EQ(read(50, 70), "50 -20 ");
+  EXPECT_EQ(read(120, 40), "-20 -10 10 ");
+  EXPECT_EQ(read(255, 0), "-2 ");
+  EXPECT_EQ(read(257, 0), "");
+}
+
 TEST_F(StreamServiceTest, ReadingAtTheEndGivesNothing) {
   const StreamId id = archive_.Open("market");
   archive_.Append(id, "hello");

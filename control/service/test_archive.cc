@@ -95,6 +95,11 @@ void TestArchive::Append(StreamId stream, absl::string_view bytes) {
   Write(stream, bytes, CloseReason::kNone, /*is_open=*/false);
 }
 
+void TestArchive::Drop(StreamId stream, uint64_t bytes) {
+  now_.value += kSecond;
+  Write(stream, "", CloseReason::kNone, /*is_open=*/false, bytes);
+}
+
 void TestArchive::Close(StreamId stream, CloseReason reason) {
   now_.value += kSecond;
   Write(stream, "", reason, /*is_open=*/false);
@@ -128,7 +133,8 @@ TestArchive::Track& TestArchive::TrackWithRoom(const std::string& recording,
   return track;
 }
 
-void TestArchive::Write(StreamId id, absl::string_view bytes, CloseReason reason, bool is_open) {
+void TestArchive::Write(StreamId id, absl::string_view bytes, CloseReason reason, bool is_open,
+                        uint64_t dropped) {
   Stream& stream = streams_.at(id);
   const uint64_t header_bytes = RoundUp(ExtentTableBytes(1, 2), kBlockBytes);
   const uint64_t extent_bytes = header_bytes + RoundUp(bytes.size(), kBlockBytes);
@@ -156,7 +162,12 @@ void TestArchive::Write(StreamId id, absl::string_view bytes, CloseReason reason
   if (track.footer.Find(id) == nullptr) {
     add_event(is_open ? StreamEventType::kOpen : StreamEventType::kContinued, stream.end);
   }
-  stream.end = stream.end + ByteCount{bytes.size()};
+  if (dropped > 0) {
+    add_event(StreamEventType::kGap, stream.end);
+    events.back().cause = GapCause::kPolicy;
+    events.back().gap_bytes = dropped;
+  }
+  stream.end = stream.end + ByteCount{bytes.size() + dropped};
   if (reason != CloseReason::kNone) {
     add_event(StreamEventType::kClose, stream.end);
     events.back().reason = reason;
@@ -173,9 +184,10 @@ void TestArchive::Write(StreamId id, absl::string_view bytes, CloseReason reason
   header.first_time_ns = header.last_time_ns = now_.value;
   header.durable_bytes = track.end.value;
   header.ledger = track.footer.ledger();
-  header.ledger.received += bytes.size();
+  header.ledger.received += bytes.size() + dropped;
+  header.ledger.dropped_policy += dropped;
   header.ledger.written += bytes.size();
-  header.ledger.copied += bytes.size();
+  header.ledger.copied += bytes.size() + dropped;
   header.flags = kExtentHasPayloadCrc;
   header.payload_crc32c = Crc32c({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
 
@@ -219,7 +231,8 @@ void TestArchive::Publish(Track& track, const StreamId* changed, bool sealed) {
                               {record->end},
                               record->reason,
                               record->peer,
-                              record->local});
+                              record->local,
+                              {record->dropped}});
   }
   keeper_->Publish(std::move(update));
   keeper_->Flush();

@@ -43,6 +43,8 @@ class TestArchive {
   // other calls. Time goes on by a second with each call; see now().
   StreamId Open(const std::string& recording, const std::string& peer = "10.0.0.1:4000");
   void Append(StreamId stream, absl::string_view bytes);
+  // The next bytes of the stream were dropped.
+  void Drop(StreamId stream, uint64_t bytes);
   void Close(StreamId stream, CloseReason reason = CloseReason::kEndOfStream);
   // The recording's segment gets its footer; what comes later goes into another one.
   void Seal(const std::string& recording);
@@ -70,7 +72,8 @@ class TestArchive {
   Track& TrackWithRoom(const std::string& recording, uint64_t extent_bytes);
   void Borrow(Track& track);
   // One extent: `bytes` of the stream, if any, and what happened to it.
-  void Write(StreamId id, absl::string_view bytes, CloseReason reason, bool is_open);
+  void Write(StreamId id, absl::string_view bytes, CloseReason reason, bool is_open,
+             uint64_t dropped = 0);
   void Publish(Track& track, const StreamId* changed, bool sealed);
 
   std::string directory_;

@@ -97,7 +97,8 @@ RemovalRow RemovalOf(const SegmentRow& segment, const RemovalCause& why) {
 }
 
 constexpr char kSelectPart[] =
-    "SELECT g.id, g.slot, g.sealed, g.durable, p.\"begin\", p.\"end\", p.stream_id"
+    "SELECT g.id, g.slot, g.sealed, g.durable, p.\"begin\", p.\"end\", p.stream_id,"
+    " p.dropped"
     " FROM parts p JOIN segments g ON g.id = p.segment_id";
 
 StreamPart ReadPart(const SqliteQuery& query) {
@@ -109,6 +110,7 @@ StreamPart ReadPart(const SqliteQuery& query) {
   part.begin = {Unsigned(query.Int(4))};
   part.end = {Unsigned(query.Int(5))};
   part.stream = StreamId{Unsigned(query.Int(6))};
+  part.dropped = {Unsigned(query.Int(7))};
   return part;
 }
 

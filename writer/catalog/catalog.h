@@ -64,6 +64,7 @@ struct StreamPart {
   StreamOffset begin;
   StreamOffset end;
   StreamId stream{};
+  ByteCount dropped = {};  // in gaps between the two
 };
 
 // One connection to the catalog. Thread-compatible: one thread at a time. Any number of readers

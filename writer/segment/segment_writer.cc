@@ -71,12 +71,12 @@ void SegmentWriter::Append(SealedExtent extent) {
   Place(std::move(extent), 0);
 }
 
-bool SegmentWriter::HasFreeWrite() const {
-  size_t unwritten = 0;
+size_t SegmentWriter::unwritten() const {
+  size_t unwritten = WritesInFlight();
   for (const Segment& segment : segments_) {
-    unwritten += segment.writing + (segment.extents.size() - segment.queued_at);
+    unwritten += segment.extents.size() - segment.queued_at;
   }
-  return unwritten < options_.writes_in_flight_max;
+  return unwritten;
 }
 
 void SegmentWriter::Place(SealedExtent extent, uint32_t attempts) {

@@ -91,9 +91,9 @@ class SegmentWriter {
   uint64_t segment_number() const { return segment_number_; }
 
   void Append(SealedExtent extent);
-  // Whether an extent that is appended now is given to the disk at once, if there is a segment: no
-  // others wait before it.
-  bool HasFreeWrite() const;
+  // Of extents: those that the disk has been given, but for disks out of use, and those that are
+  // next.
+  size_t unwritten() const;
   void OnSegmentReady(absl::StatusOr<SegmentLoan> loan);
   void OnWrite(const Completion& done);
   void OnSync(const Completion& done);
