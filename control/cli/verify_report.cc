@@ -17,16 +17,17 @@ std::string Count(uint64_t n, absl::string_view noun) {
 
 std::string Quoted(uint64_t number) { return absl::StrCat("\"", number, "\""); }
 
-// "recording \"feed\": received 5.0GiB, wrote 5.0GiB, dropped 0B; 2.0GiB are here in 9 segments,
-// 3.0GiB were removed (reused 3.0GiB)".
+// recording "feed": received 5.0GiB, wrote 5.0GiB, dropped 0B
+//   2.0GiB are here in 9 segments
+//   3.0GiB were removed (reused 3.0GiB)
 std::string AccountText(const VerifyAccount& account) {
   const Ledger& ledger = account.ledger;
   std::string text = absl::StrCat(
       "recording \"", Printable(account.recording), "\": received ", HumanSize({ledger.received}),
-      ", wrote ", HumanSize({ledger.written}), ", dropped ", HumanSize({ledger.dropped()}), "; ",
+      ", wrote ", HumanSize({ledger.written}), ", dropped ", HumanSize({ledger.dropped()}), "\n  ",
       HumanSize(account.stored), " are here in ", Count(account.segments, "segment"));
   if (!account.removed.empty()) {
-    absl::StrAppend(&text, ", ", HumanSize(account.removed_bytes()), " were removed (");
+    absl::StrAppend(&text, "\n  ", HumanSize(account.removed_bytes()), " were removed (");
     const char* comma = "";
     for (const auto& [reason, sum] : account.removed) {
       absl::StrAppend(&text, comma, RemovalReasonName(reason), " ", HumanSize(sum.payload));
@@ -35,10 +36,10 @@ std::string AccountText(const VerifyAccount& account) {
     absl::StrAppend(&text, ")");
   }
   if (account.lost_in_crashes.value > 0) {
-    absl::StrAppend(&text, ", ", HumanSize(account.lost_in_crashes), " were lost in crashes");
+    absl::StrAppend(&text, "\n  ", HumanSize(account.lost_in_crashes), " were lost in crashes");
   }
   if (account.unexplained().value > 0) {
-    absl::StrAppend(&text, ", and of ", HumanSize(account.unexplained()),
+    absl::StrAppend(&text, "\n  of ", HumanSize(account.unexplained()),
                     " nothing here says where they are");
   }
   return text;

@@ -65,12 +65,13 @@ VerifyReport WithAccount() {
 }
 
 TEST(VerifyReportTest, SaysWhereEachRecordingsBytesAre) {
-  EXPECT_EQ(
-      VerifyText(WithAccount()),
-      "recording \"feed\": received 9.0MiB, wrote 8.0MiB, dropped 1.0MiB; 3.0MiB are here in "
-      "2 segments, 3.0MiB were removed (reused 2.0MiB, retention 1.0MiB), 1.0KiB were lost in "
-      "crashes, and of 2.0MiB nothing here says where they are\n"
-      "checked 1 segment, 12 extents, 3 streams, 5.0MiB of payload: no damage\n");
+  EXPECT_EQ(VerifyText(WithAccount()),
+            "recording \"feed\": received 9.0MiB, wrote 8.0MiB, dropped 1.0MiB\n"
+            "  3.0MiB are here in 2 segments\n"
+            "  3.0MiB were removed (reused 2.0MiB, retention 1.0MiB)\n"
+            "  1.0KiB were lost in crashes\n"
+            "  of 2.0MiB nothing here says where they are\n"
+            "checked 1 segment, 12 extents, 3 streams, 5.0MiB of payload: no damage\n");
   EXPECT_NE(VerifyJson(WithAccount())
                 .find("\"removed\": [{\"reason\": \"reused\", \"segments\": \"3\", "
                       "\"payloadBytes\": \"2097152\"}, "),
