@@ -30,7 +30,8 @@ using TrackKey = std::tuple<uint64_t, uint16_t, uint32_t>;  // uid, lane, epoch
 struct Track {
   std::string recording;
   Coverage written;
-  bool drops = false;
+  Coverage dropped;        // by policy
+  bool lost_disk = false;  // and with it, perhaps, gaps
 };
 
 class Verifier {
@@ -52,6 +53,7 @@ class Verifier {
   void Merge(const SegmentRow& row, const std::string& recording, SegmentResult result);
   void Skip(SegmentId id);
   bool IsExplained(const TrackKey& track, uint64_t after, uint64_t before) const;
+  bool WasLost(uint64_t stream, uint64_t begin, uint64_t end);
   void CheckStreams();
   void CheckTracks();
   void ReadRemovals();
@@ -68,6 +70,7 @@ class Verifier {
   std::unique_ptr<Catalog> catalog_;
   std::vector<SegmentRow> rows_;
   std::map<uint64_t, Coverage> streams_;
+  std::map<uint64_t, std::vector<Range>> lost_;
   std::map<uint64_t, TrackKey> track_of_stream_;
   std::map<TrackKey, Track> tracks_;
   VerifyHistory history_;
@@ -229,7 +232,11 @@ void Verifier::Merge(const SegmentRow& row, const std::string& recording, Segmen
   Track& track = tracks_[key];
   track.recording = recording;
   track.written.Add(result.written);
-  track.drops |= result.drops;
+  track.dropped.Add(result.dropped);
+  track.lost_disk |= result.ledger.dropped_disk != 0;
+  for (const auto& [stream, ranges] : result.lost) {
+    lost_[stream].insert(lost_[stream].end(), ranges.begin(), ranges.end());
+  }
   history_.Add(row, recording, result);
 }
 
@@ -261,20 +268,31 @@ void Verifier::CheckUnknownSegments() {
   }
 }
 
+// Whether gaps say that a disk took these bytes with it.
+bool Verifier::WasLost(uint64_t stream, uint64_t begin, uint64_t end) {
+  std::vector<Range>& lost = lost_[stream];
+  std::sort(lost.begin(), lost.end(),
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  for (const Range& range : lost) {
+    if (range.begin <= begin) begin = std::max(begin, range.end);
+  }
+  return begin >= end;
+}
+
 void Verifier::CheckStreams() {
   report_.streams = track_of_stream_.size();
   for (auto& [id, coverage] : streams_) {
     const std::string name = StreamIdToString(StreamId{id});
-    const bool drops = tracks_[track_of_stream_[id]].drops;
     coverage.Check(
         [&](uint64_t begin, uint64_t end, uint64_t segment) {
           Find(absl::StrCat("stream ", name, ": bytes ", begin, " to ", end,
                             " are there twice, the second time in segment ", segment));
         },
         [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
-          if (drops || IsExplained(track_of_stream_[id], before, segment)) return;
+          if (WasLost(id, begin, end) || IsExplained(track_of_stream_[id], before, segment)) return;
           Find(absl::StrCat("stream ", name, ": bytes ", begin, " to ", end,
-                            " are missing before segment ", segment, " goes on"));
+                            " are missing before segment ", segment,
+                            " goes on, and no gap tells of them"));
         });
   }
   if (catalog_ == nullptr) return;
@@ -306,9 +324,23 @@ void Verifier::CheckTracks() {
             report_.notes.push_back(absl::StrCat(name, ": ", end - begin, " bytes before segment ",
                                                  segment, " were lost in a crash"));
           }
-          if (track.drops || why != VerifyHistory::Missing::kUnexplained) return;
+          if (why != VerifyHistory::Missing::kUnexplained) return;
           Find(absl::StrCat(name, ": bytes ", begin, " to ", end,
                             " of its ledger are not accounted for before segment ", segment));
+        });
+    if (track.lost_disk) continue;
+    track.dropped.Check(
+        [&](uint64_t begin, uint64_t end, uint64_t segment) {
+          Find(absl::StrCat(name, ": bytes ", begin, " to ", end,
+                            " that its ledger dropped by policy are in two gaps, the second in "
+                            "segment ",
+                            segment));
+        },
+        [&](uint64_t begin, uint64_t end, uint64_t before, uint64_t segment) {
+          if (IsExplained(key, before, segment)) return;
+          Find(absl::StrCat(name, ": bytes ", begin, " to ", end,
+                            " that its ledger dropped by policy are in no gap before segment ",
+                            segment));
         });
   }
 }

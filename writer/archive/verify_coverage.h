@@ -16,14 +16,15 @@ struct Range {
   uint64_t segment = 0;
 };
 
-// Ranges of one stream or track. What follows on is joined as it comes, so few remain.
+// Ranges of one stream or track. What follows on is joined as it comes, so few remain. An empty one
+// says that everything before it is accounted for.
 class Coverage {
  public:
   void Add(const Range& range) {
     if (!ranges_.empty() && ranges_.back().end == range.begin &&
         ranges_.back().segment == range.segment) {
       ranges_.back().end = range.end;
-    } else if (range.begin < range.end) {
+    } else {
       ranges_.push_back(range);
     }
   }
@@ -47,7 +48,9 @@ class Coverage {
     uint64_t end_segment = 0;
     const bool begins_late = end > 0;
     for (const Range& range : ranges_) {
-      if (range.begin < end) overlap(range.begin, std::min(end, range.end), range.segment);
+      if (range.begin < std::min(end, range.end)) {
+        overlap(range.begin, std::min(end, range.end), range.segment);
+      }
       if (range.begin > end && !(begins_late && range.segment == oldest)) {
         gap(end, range.begin, end_segment, range.segment);
       }

@@ -138,8 +138,27 @@ bool SegmentVerifier::ReadExtent(const ExtentIndex& extent) {
         {fragment.stream_offset, fragment.stream_offset + fragment.length, segment});
     result_.stream_ids.insert(fragment.stream_id);
   }
-  for (const StreamEvent& event : extent.events) result_.stream_ids.insert(event.stream_id);
+  // A stream goes on over its gaps: what is neither written nor in a gap is missing.
+  uint64_t dropped = 0;
+  for (const StreamEvent& event : extent.events) {
+    result_.stream_ids.insert(event.stream_id);
+    if (event.type != StreamEventType::kGap) continue;
+    const Range gap{event.stream_offset, event.stream_offset + event.gap_bytes, segment};
+    if (event.cause == GapCause::kDisk) {
+      // It may be found again, when the disk is back.
+      result_.lost[event.stream_id].push_back(gap);
+    } else {
+      result_.streams[event.stream_id].Add(gap);
+    }
+    if (event.cause == GapCause::kPolicy) dropped += event.gap_bytes;
+  }
   const Ledger& ledger = extent.header.ledger;
+  if (dropped > ledger.dropped_policy) {
+    Find(absl::StrCat(where, ": gaps of ", dropped, " bytes where the ledger dropped only ",
+                      ledger.dropped_policy, " by policy"));
+  } else {
+    result_.dropped.Add({ledger.dropped_policy - dropped, ledger.dropped_policy, segment});
+  }
   // What a disk lost after it was written goes from one column of the account to another.
   const uint64_t taken = ledger.written + ledger.dropped_disk;
   if (taken >= extent.header.payload_bytes) {

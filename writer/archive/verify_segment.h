@@ -42,8 +42,10 @@ struct SegmentResult {
 
   // Only when its extents were read.
   bool read_in_full = false;
-  std::map<uint64_t, Coverage> streams;
-  Coverage written;  // of the track's ledger
+  std::map<uint64_t, Coverage> streams;         // what they have, and what gaps tell of
+  std::map<uint64_t, std::vector<Range>> lost;  // of streams: what gaps say a disk took
+  Coverage written;                             // of the track's ledger
+  Coverage dropped;                             // likewise, by policy
 };
 
 // `advance` is told how many bytes were looked at, piece by piece.

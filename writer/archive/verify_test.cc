@@ -185,6 +185,74 @@ TEST_F(VerifyTest, AHoleInAStreamIsFound) {
               Contains(HasSubstr("stream 0-0-11: bytes 18000 to 19000 are there twice")));
 }
 
+TEST_F(VerifyTest, AGapIsNoHole) {
+  Ledger ledger;
+  TestSegment first(archive_.Segment(1, 0), &ledger);
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA), TestSegment::Open(kB)});
+  first.Add({{kA, 6100, kBytes}}, {TestSegment::Gap(kA, 6000, 100), TestSegment::Gap(kB, 0, 7)});
+  first.Seal();
+  TestSegment second(archive_.Segment(2, 1), &ledger);
+  second.Add({{kA, 12150, kBytes}}, {TestSegment::Gap(kA, 12100, 50)});
+  second.Add({}, {TestSegment::Gap(kA, 18150, 1)});
+  second.Seal();
+  TestSegment third(archive_.Segment(3, 2), &ledger);
+  third.Add({{kA, 18151, kBytes}}, {TestSegment::Continued(kA, 18151)});
+  Put(first, 1, 0, true);
+  Put(second, 2, 1, true);
+  Put(third, 3, 2, false);
+  EXPECT_THAT(Verify().findings, IsEmpty());
+}
+
+// However much is dropped elsewhere: what no gap tells of is damage.
+TEST_F(VerifyTest, AHoleBesideAGapIsFound) {
+  Ledger ledger;
+  TestSegment first(archive_.Segment(1, 0), &ledger);
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+  first.Add({{kA, 6101, kBytes}}, {TestSegment::Gap(kA, 6000, 100)});
+  first.Add({{kA, 12101, kBytes}}, {TestSegment::Gap(kA, 12100, 50)});
+  first.Seal();
+  TestSegment second(archive_.Segment(2, 1), &ledger);
+  second.Add({{kA, 18101, kBytes}}, {TestSegment::Continued(kA, 18101)});
+  second.Seal();
+  TestSegment third(archive_.Segment(3, 2), &ledger);
+  third.Add({{kA, 24101, kBytes}}, {TestSegment::Continued(kA, 24101)});
+  Put(first, 1, 0, true);
+  Put(second, 2, 1, true);
+  Put(third, 3, 2, false);
+  const VerifyReport report = Verify();
+  EXPECT_THAT(report.findings, Contains(HasSubstr("bytes 6100 to 6101 are missing")));
+  // A gap over bytes that are there.
+  EXPECT_THAT(report.findings, Contains(HasSubstr("are there twice")));
+}
+
+TEST_F(VerifyTest, WhatTheLedgerDroppedIsInGaps) {
+  Ledger ledger;
+  TestSegment first(archive_.Segment(1, 0), &ledger);
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+  ledger.received += 100;
+  ledger.copied += 100;
+  ledger.dropped_policy += 100;  // of which no gap tells
+  first.Add({{kA, 6000, kBytes}}, {TestSegment::Gap(kB, 0, 5)});
+  first.Seal();
+  Put(first, 1, 0, true);
+  VerifyReport report = Verify();
+  EXPECT_THAT(report.findings, Contains(HasSubstr("bytes 0 to 100 that its ledger dropped by "
+                                                  "policy are in no gap")));
+  // And the other way round.
+  const FileOffset at = first.Add({}, {TestSegment::Gap(kB, 5, 1000)});
+  Lie(first, at, [](ExtentHeader& header) {
+    header.ledger.received -= 1000;
+    header.ledger.copied -= 1000;
+    header.ledger.dropped_policy = 100;
+    header.ledger.received = header.ledger.written + 100;
+    header.ledger.copied = header.ledger.received;
+  });
+  Put(first, 1, 0, false);
+  report = Verify();
+  EXPECT_THAT(report.findings, Contains(HasSubstr("gaps of 1000 bytes where the ledger dropped "
+                                                  "only 100")));
+}
+
 TEST_F(VerifyTest, ARepeatedWriteIsNoHole) {
   // The second of three extents was refused, and repeated in the next segment.
   Ledger ledger;
