@@ -169,11 +169,14 @@ void AddArchiveCommand(CLI::App& program, Action& action) {
   AddArchiveDiskCommands(group, action);
   Add(group, options, action, "rebuild",
       "Make the catalog anew from the segments; nobody may have the archive open", &Rebuild);
+  AddSegmentCommands(group, action);
   group.footer(
       "Examples:\n"
       "  sluice archive create --archive /srv/archive --capacity 400GiB\n"
       "  sluice archive info --archive /srv/archive\n"
-      "  sluice archive add-disk /mnt/b/archive --archive /srv/archive");
+      "  sluice archive add-disk /mnt/b/archive --archive /srv/archive\n"
+      "  sluice archive export-segment 17 --to /mnt/stick --archive /srv/archive\n"
+      "  sluice archive import /mnt/stick/segment-17.seg --archive /tmp/received");
 }
 
 }  // namespace sluice

@@ -29,6 +29,8 @@ void AddRetentionCommand(CLI::App& program, Action& action);
 void AddStreamsCommand(CLI::App& program, Action& action);
 void AddExportCommand(CLI::App& program, Action& action);
 void AddVerifyCommand(CLI::App& program, Action& action);
+// Of the archive group.
+void AddSegmentCommands(CLI::App& group, Action& action);
 void AddArchiveCommand(CLI::App& program, Action& action);
 void AddDoctorCommand(CLI::App& program, Action& action);
 

@@ -23,6 +23,7 @@ constexpr int kExitCouldNot = 2;
 struct Options {
   TargetOptions target;
   OutputFormat output = OutputFormat::kText;
+  VerifyOptions verify;
 };
 
 // A daemon is asked only where its archive is: the files are read here.
@@ -41,7 +42,8 @@ absl::StatusOr<VerifyReport> Verify(const Options& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::string directory, Directory(options));
   Progress progress("verify");
   return VerifyArchive(
-      directory, [&progress](ByteCount done, ByteCount total) { progress.Update(done, total); });
+      directory, [&progress](ByteCount done, ByteCount total) { progress.Update(done, total); },
+      options.verify);
 }
 
 int Run(const Options& options) {
@@ -63,9 +65,17 @@ void AddVerifyCommand(CLI::App& program, Action& action) {
       *program.add_subcommand("verify", "Read a whole archive and say what does not hold");
   AddTargetOptions(app, options->target);
   AddOutputOption(app, options->output, "text");
+  app.add_flag("--fast", options->verify.fast,
+               "Only headers, footers, chains and the catalog; no payload is read");
+  AddSizeOption(app, "--rate", options->verify.bytes_per_second,
+                "Read at most so much a second, as in 50MiB (default: no limit)");
   app.footer(
-      "Checks every checksum, every stream for holes, and the catalog against the files. Changes\n"
-      "nothing. Exit code 0: no damage; 1: damage; 2: it could not be checked.\n"
+      "Checks every checksum, every stream for holes, each recording's chain of segments for "
+      "missing\n"
+      "and exchanged ones, and the catalog against the files. Changes nothing. Reads past the "
+      "page\n"
+      "cache; --rate keeps the disk for the recorder. Exit code 0: no damage; 1: damage; 2: it "
+      "could not be checked.\n"
       "\n"
       "Example:\n"
       "  sluice verify --archive /srv/archive");

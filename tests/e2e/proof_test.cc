@@ -150,5 +150,89 @@ TEST_F(ProofTest, AfterAKillTheAccountAddsUp) {
   EXPECT_EQ(account["bytesWritten"].int64(), account["bytesStored"].int64());
 }
 
+// A segment goes into a file, and from there into somebody else's directory.
+TEST_F(ProofTest, ASegmentIsCarriedElsewhere) {
+  Record(1, 300'000);  // one segment
+  Record(2, 200'000);
+  const std::string file = directory() + "/carried.seg";
+  const std::string there = directory() + "/received";
+  const Json segment =
+      AskSluice({"archive", "export-segment", "1", "--to", file, "--archive", archive()});
+  EXPECT_EQ(segment["recording"].text(), "feed");
+  EXPECT_EQ(segment["payloadBytes"].int64(), 300'000);
+  const Words import = {"archive", "import", file, "--archive", there};
+  const Outcome imported = RunSluice(import);
+  ASSERT_EQ(imported.code, 0) << imported.err;
+
+  EXPECT_EQ(CompareExport("1-0-1", {"--archive", there}, content(), {.number = 1, .end = 300'000}),
+            "");
+  EXPECT_EQ(Verify(there), "");
+  EXPECT_EQ(AskSluice({"streams", "--archive", there}).elements().size(), 1u);
+
+  // Twice is refused, and so is what cannot be.
+  const Outcome again = RunSluice(import);
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.err, HasSubstr("has segment 1 already"));
+  EXPECT_THAT(
+      RunSluice({"archive", "export-segment", "77", "--to", file + "2", "--archive", archive()})
+          .err,
+      HasSubstr("has no segment 77"));
+  EXPECT_THAT(
+      RunSluice({"archive", "export-segment", "1", "--to", file, "--archive", archive()}).err,
+      HasSubstr("is there already"));
+  EXPECT_THAT(RunSluice({"record", "--tcp", "127.0.0.1:0", "--archive", there}).err,
+              HasSubstr("only for reading"));
+  // A proof of something else; a changed byte.
+  std::ofstream(file + ".json") << "{\"fileSha256\": \"00\"}";
+  EXPECT_THAT(RunSluice({"archive", "import", file, "--archive", directory() + "/other"}).err,
+              HasSubstr("one of them was changed"));
+  {
+    std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(3 * kBlockBytes);
+    bytes.put('!');
+  }
+  const std::string other = directory() + "/other";
+  const Outcome changed = RunSluice({"archive", "import", file, "--archive", other});
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_THAT(changed.err, HasSubstr("checksum"));
+  EXPECT_FALSE(fs::exists(other));
+}
+
+TEST_F(ProofTest, SegmentsJoinThoseThatWereImportedBefore) {
+  Record(1, 3 * kMiB);
+  const std::string there = directory() + "/received";
+  for (const char* number : {"2", "1", "3"}) {
+    ASSERT_EQ(RunSluice({"archive", "export-segment", number, "--to", directory(), "--archive",
+                         archive()})
+                  .code,
+              0);
+    const std::string file = directory() + "/segment-" + number + ".seg";
+    const Outcome imported = RunSluice({"archive", "import", file, "--archive", there});
+    ASSERT_EQ(imported.code, 0) << imported.err;
+  }
+  EXPECT_EQ(Verify(there), "");
+  // In its own archive there is room, too, but it is there.
+  const Outcome refused =
+      RunSluice({"archive", "import", directory() + "/segment-2.seg", "--archive", archive()});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("has segment 2 already"));
+}
+
+// Headers and footers only: a missing segment is seen, a payload byte is not.
+TEST_F(ProofTest, FastLooksAtTheStructure) {
+  Record(1, 8 * kMiB);
+  const Words fast = {"verify", "--fast", "--rate", "100MiB", "--archive", archive()};
+  EXPECT_EQ(RunSluice(fast).code, 0);
+  {
+    std::fstream bytes(Segment(0), std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(500'000);
+    bytes << "changed";
+  }
+  EXPECT_EQ(RunSluice(fast).code, 0);
+  EXPECT_EQ(RunVerify().code, 1);
+  fs::remove(Segment(kMiddle));
+  EXPECT_EQ(RunSluice(fast).code, 1);
+}
+
 }  // namespace
 }  // namespace sluice

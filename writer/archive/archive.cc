@@ -370,6 +370,19 @@ absl::Status Archive::RemoveDisk(uint32_t number, bool forget) {
   return WriteMeta();
 }
 
+namespace {
+
+absl::Status CheckMayRecord(const ArchiveOptions& options, const ArchiveMeta& meta) {
+  if (!meta.imported || (options.purpose != "record" && options.purpose != "serve")) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "archive ", options.directory, " holds segments that were imported, and is only ",
+      "for reading: record into another one"));
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& options) {
   auto archive = std::unique_ptr<Archive>(new Archive);
   archive->directory_ = options.directory;
@@ -393,6 +406,7 @@ absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& opt
   }
   if (meta.ok()) {
     SLUICE_RETURN_IF_ERROR(CheckSameShape(options, *meta));
+    SLUICE_RETURN_IF_ERROR(CheckMayRecord(options, *meta));
     archive->meta_ = *meta;
   } else if (absl::IsNotFound(meta.status()) && options.create) {
     SLUICE_RETURN_IF_ERROR(archive->Create(options));

@@ -150,6 +150,7 @@ std::array<std::byte, kMetaBytes> EncodeMeta(const ArchiveMeta& meta) {
   block.segment_bytes = meta.segment.value;
   block.created_ns = meta.created.value;
   block.epoch = meta.epoch;
+  if (meta.imported) block.flags |= kArchiveImported;
   SLUICE_CHECK(meta.disks.size() <= kDisksMax);
   for (size_t number = 1; number < meta.disks.size(); ++number) {
     if (meta.disks[number].exists()) block.disks[number] = RecordOf(meta.disks[number]);
@@ -169,7 +170,8 @@ absl::StatusOr<ArchiveMeta> ParseMeta(absl::Span<const std::byte> file) {
   ArchiveMeta meta{.uuid = block.uuid,
                    .segment = {block.segment_bytes},
                    .epoch = block.epoch,
-                   .created = {block.created_ns}};
+                   .created = {block.created_ns},
+                   .imported = (block.flags & kArchiveImported) != 0};
   if (!IsSegmentSize(block.segment_bytes) || !IsSlotRange(0, block.segment_count) ||
       block.epoch > kEpochMax || !ParseDisks(block, &meta)) {
     return absl::DataLossError("it says what cannot be");

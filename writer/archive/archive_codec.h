@@ -54,6 +54,7 @@ struct ArchiveMeta {
   uint32_t segment_count = 0;
   uint32_t epoch = 0;  // how often it was opened for writing
   UnixNanos created = {};
+  bool imported = false;  // made by importing segments; nothing is recorded into it
   // By number; the home is the first. Empty means the same as a home that has all slots.
   std::vector<DiskEntry> disks = {};
 

@@ -33,7 +33,7 @@ static_assert(sizeof(DiskRecord) == 240);
 struct ArchiveBlock {
   uint64_t magic = kArchiveMagic;
   uint16_t version = kFormatVersion;
-  uint16_t reserved0 = 0;
+  uint16_t flags = 0;  // kArchiveImported
   uint32_t segment_count = 0;
   std::array<uint8_t, 16> uuid = {};
   uint64_t segment_bytes = 0;
@@ -47,6 +47,9 @@ struct ArchiveBlock {
 static_assert(sizeof(ArchiveBlock) == kBlockBytes);
 static_assert(offsetof(ArchiveBlock, disks) == 56);
 static_assert(offsetof(ArchiveBlock, crc32c) == kBlockBytes - 4);
+
+// It has segments of another archive of the same uuid; nothing is recorded into it.
+inline constexpr uint16_t kArchiveImported = 1;
 
 // The whole DISK file of a disk that is not the home. Written once.
 struct DiskBlock {

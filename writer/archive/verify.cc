@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/verify_coverage.h"
@@ -36,8 +38,8 @@ struct Track {
 
 class Verifier {
  public:
-  Verifier(std::string directory, const VerifyProgress& progress)
-      : directory_(std::move(directory)), progress_(progress) {}
+  Verifier(std::string directory, const VerifyProgress& progress, const VerifyOptions& options)
+      : directory_(std::move(directory)), progress_(progress), options_(options) {}
 
   absl::StatusOr<VerifyReport> Run();
 
@@ -59,11 +61,15 @@ class Verifier {
   void ReadRemovals();
   void CheckHistory();
   void Advance(ByteCount bytes);
+  void Pace(ByteCount read);
   std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, meta_, slot); }
   void LookAtDisks();
 
   const std::string directory_;
   const VerifyProgress& progress_;
+  const VerifyOptions options_;
+  const absl::Time started_ = absl::Now();
+  ByteCount read_;
   ArchiveMeta meta_;
   std::map<uint32_t, std::string> missing_;  // disks that are not there, and why
   bool held_ = false;                        // somebody records into it
@@ -88,6 +94,16 @@ void Verifier::Find(std::string finding) {
 void Verifier::Advance(ByteCount bytes) {
   done_ = std::min(done_ + bytes, total_);
   if (progress_) progress_(done_, total_);
+}
+
+// Waits until so much may have been read.
+void Verifier::Pace(ByteCount read) {
+  read_ += read;
+  if (options_.bytes_per_second.value == 0) return;
+  const double due =
+      static_cast<double>(read_.value) / static_cast<double>(options_.bytes_per_second.value);
+  const absl::Duration wait = started_ + absl::Seconds(due) - absl::Now();
+  if (wait > absl::ZeroDuration()) absl::SleepFor(wait);
 }
 
 absl::Status Verifier::OpenCatalog() {
@@ -197,8 +213,12 @@ SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row
   }
   const bool sealed = parts->empty() ? row.sealed : parts->front().sealed;
   const FileOffset durable = parts->empty() ? row.durable : parts->front().durable;
-  const auto advance = [this](ByteCount bytes) { Advance(bytes); };
-  SegmentResult result = sealed ? VerifySealedSegment(reader, *parts, VerifyDepth::kFull, advance)
+  const VerifyDepth depth = options_.fast ? VerifyDepth::kStructure : VerifyDepth::kFull;
+  const auto advance = [this](ByteCount bytes) {
+    Pace(bytes);
+    Advance(bytes);
+  };
+  SegmentResult result = sealed ? VerifySealedSegment(reader, *parts, depth, advance)
                                 : VerifyOpenSegment(reader, *parts, durable, advance);
   if (header.recording_uid != row.recording_uid || LaneId{header.lane} != row.lane ||
       header.epoch != row.epoch) {
@@ -368,6 +388,7 @@ void Verifier::ReadRemovals() {
 
 absl::StatusOr<VerifyReport> Verifier::Run() {
   SLUICE_ASSIGN_OR_RETURN(meta_, Archive::ReadMeta(directory_));
+  if (meta_.imported) history_.SetImported();
   held_ = Archive::Holder(directory_).ok();
   SLUICE_RETURN_IF_ERROR(OpenCatalog());
   LookAtDisks();
@@ -383,8 +404,9 @@ absl::StatusOr<VerifyReport> Verifier::Run() {
 }  // namespace
 
 absl::StatusOr<VerifyReport> VerifyArchive(const std::string& directory,
-                                           const VerifyProgress& progress) {
-  return Verifier(directory, progress).Run();
+                                           const VerifyProgress& progress,
+                                           const VerifyOptions& options) {
+  return Verifier(directory, progress, options).Run();
 }
 
 }  // namespace sluice

@@ -68,6 +68,14 @@ struct VerifyReport {
 
 inline constexpr size_t kVerifyFindingsMax = 100;
 
+struct VerifyOptions {
+  // Headers, footers, chains and the catalog, but no extent: what a start of the recorder could
+  // get wrong, and what was taken away or exchanged, in seconds. Payload is not read.
+  bool fast = false;
+  // How much is read in a second at most, so that recording is not disturbed; zero: no limit.
+  ByteCount bytes_per_second;
+};
+
 // `done` grows to `total` as segments are read.
 using VerifyProgress = std::function<void(ByteCount done, ByteCount total)>;
 
@@ -80,7 +88,8 @@ using VerifyProgress = std::function<void(ByteCount done, ByteCount total)>;
 // Only reads. Another process may be recording into the archive; what it reuses meanwhile is
 // skipped. An error means that there is no archive that could be checked.
 absl::StatusOr<VerifyReport> VerifyArchive(const std::string& directory,
-                                           const VerifyProgress& progress);
+                                           const VerifyProgress& progress,
+                                           const VerifyOptions& options = {});
 
 }  // namespace sluice
 

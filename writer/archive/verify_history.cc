@@ -49,6 +49,9 @@ void VerifyHistory::CheckLink(const Track& track, uint64_t id, const Segment& se
   const auto there = segments.find(before);
   if (there == segments.end()) {
     if (RemovalOf(track, before) != nullptr) return;
+    if (imported_) {
+      return note(absl::StrCat(name, ", which segment ", id, " follows, was not imported"));
+    }
     return find(absl::StrCat(name, " is missing: segment ", id,
                              " proves that it was there, and no removal is recorded"));
   }
@@ -86,6 +89,7 @@ void VerifyHistory::CheckChains(const Say& find, const Say& note) const {
 
 VerifyHistory::Missing VerifyHistory::WhyMissing(uint64_t recording_uid, uint16_t lane,
                                                  uint64_t after, uint64_t before) const {
+  if (imported_) return Missing::kUnknown;
   const auto unknown = unknown_.upper_bound(after);
   if (unknown != unknown_.end() && *unknown < before) return Missing::kUnknown;
   const Track track = {recording_uid, lane};

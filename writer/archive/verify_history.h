@@ -25,6 +25,8 @@ class VerifyHistory {
   using Say = std::function<void(std::string)>;
 
   void SetRemovals(std::vector<RemovalRow> removals) { removals_ = std::move(removals); }
+  // Segments were imported one by one: those before them need not be there.
+  void SetImported() { imported_ = true; }
   // A segment that is there. `recording` is its recording's name.
   void Add(const SegmentRow& row, const std::string& recording, const SegmentResult& result);
   // A segment of which nothing can be said: on a disk that is not there, or reused meanwhile.
@@ -62,6 +64,7 @@ class VerifyHistory {
   std::map<Track, std::map<uint64_t, Segment>> tracks_;
   std::vector<RemovalRow> removals_;
   std::set<uint64_t> unknown_;
+  bool imported_ = false;
 };
 
 }  // namespace sluice

@@ -16,7 +16,7 @@ class SegmentVerifier {
   SegmentVerifier(SegmentReader& reader, const std::function<void(ByteCount)>& advance)
       : reader_(reader), advance_(advance) {}
 
-  void ReadSealed(VerifyDepth depth, absl::Span<const StreamPart> parts);
+  void ReadSealed(VerifyDepth depth, std::optional<absl::Span<const StreamPart>> parts);
   void ReadOpen(FileOffset durable, absl::Span<const StreamPart> parts);
   SegmentResult Take() { return std::move(result_); }
 
@@ -36,7 +36,8 @@ class SegmentVerifier {
   SegmentResult result_;
 };
 
-void SegmentVerifier::ReadSealed(VerifyDepth depth, absl::Span<const StreamPart> parts) {
+void SegmentVerifier::ReadSealed(VerifyDepth depth,
+                                 std::optional<absl::Span<const StreamPart>> parts) {
   result_.sealed = true;
   Sha256 hash;
   const absl::StatusOr<SegmentFooter> footer = reader_.ReadFooter(&hash);
@@ -54,7 +55,7 @@ void SegmentVerifier::ReadSealed(VerifyDepth depth, absl::Span<const StreamPart>
     result_.drops = result_.ledger.dropped() != 0;
     for (const StreamRecord& record : footer->streams) result_.stream_ids.insert(record.stream_id);
   }
-  if (result_.findings.empty()) CheckParts(parts, footer->streams);
+  if (result_.findings.empty() && parts) CheckParts(*parts, footer->streams);
 }
 
 void SegmentVerifier::ReadExtents(const SegmentFooter& footer) {
@@ -229,7 +230,8 @@ void SegmentVerifier::CheckParts(absl::Span<const StreamPart> parts,
 
 }  // namespace
 
-SegmentResult VerifySealedSegment(SegmentReader& reader, absl::Span<const StreamPart> parts,
+SegmentResult VerifySealedSegment(SegmentReader& reader,
+                                  std::optional<absl::Span<const StreamPart>> parts,
                                   VerifyDepth depth,
                                   const std::function<void(ByteCount)>& advance) {
   SegmentVerifier verifier(reader, advance);

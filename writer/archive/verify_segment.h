@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,8 +49,10 @@ struct SegmentResult {
   Coverage dropped;                             // likewise, by policy
 };
 
-// `advance` is told how many bytes were looked at, piece by piece.
-SegmentResult VerifySealedSegment(SegmentReader& reader, absl::Span<const StreamPart> parts,
+// `parts`: what the catalog says of it; none: there is no catalog. `advance` is told how many bytes
+// were looked at, piece by piece.
+SegmentResult VerifySealedSegment(SegmentReader& reader,
+                                  std::optional<absl::Span<const StreamPart>> parts,
                                   VerifyDepth depth, const std::function<void(ByteCount)>& advance);
 // Up to its durable mark; always in full.
 SegmentResult VerifyOpenSegment(SegmentReader& reader, absl::Span<const StreamPart> parts,
