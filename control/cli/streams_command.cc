@@ -78,13 +78,14 @@ absl::Status List(const Options& options) {
     array.End();
     return absl::OkStatus();
   }
-  Table table(std::cout, {{"STREAM"},
-                          {"RECORDING"},
-                          {"BYTES", Table::Align::kRight},
-                          {"DROPPED", Table::Align::kRight},
-                          {"OPENED"},
-                          {"PEER"},
-                          {"STATE"}});
+  Table table(std::cout,
+              {{"STREAM"},
+               {"RECORDING"},
+               {"BYTES", Table::Align::kRight},
+               {"GAPS", Table::Align::kRight},  // bytes: "DROPPED" is too wide for 80 columns
+               {"OPENED"},
+               {"PEER"},
+               {"STATE"}});
   return ForEachStreamPage(*target, request, [&](const v1::ListStreamsResponse& page) {
     for (const v1::Stream& stream : page.streams()) {
       if (left == 0) break;
