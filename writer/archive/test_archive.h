@@ -11,7 +11,7 @@
 
 namespace sluice {
 
-// An empty directory below the test's, its name made from the test's.
+// An empty directory below the test's, another one each time.
 std::string FreshDirectory();
 
 class TestArchive {
