@@ -1,7 +1,6 @@
 #include "writer/catalog/catalog.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "writer/catalog/migration.h"
 #include "writer/catalog/removals.h"
 #include "writer/catalog/schema.h"
+#include "writer/catalog/sql_values.h"
 #include "writer/catalog/sqlite.h"
 #include "writer/catalog/stream_search.h"
 #include "writer/catalog/stream_table.h"
@@ -19,18 +19,6 @@
 
 namespace sluice {
 namespace {
-
-// A Ledger is stored as its bytes, like in the segments.
-template <class Plain>
-absl::Span<const std::byte> BytesOf(const Plain& plain) {
-  return {reinterpret_cast<const std::byte*>(&plain), sizeof(plain)};
-}
-template <class Plain>
-Plain FromBytes(absl::Span<const std::byte> bytes) {
-  Plain plain = {};
-  if (bytes.size() == sizeof(plain)) std::memcpy(&plain, bytes.data(), sizeof(plain));
-  return plain;
-}
 
 constexpr char kSelectRecording[] =
     "SELECT uid, id, source, state, created_ns, stopped_ns, failure,"

@@ -1,29 +1,16 @@
 #include "writer/catalog/removals.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
+#include "writer/catalog/sql_values.h"
 
 namespace sluice {
 namespace {
 
-int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
-int64_t IdOf(SegmentId id) { return Signed(static_cast<uint64_t>(id)); }
 SegmentId Id(int64_t value) { return SegmentId{static_cast<uint64_t>(value)}; }
-
-template <class Plain>
-absl::Span<const std::byte> BytesOf(const Plain& plain) {
-  return {reinterpret_cast<const std::byte*>(&plain), sizeof(plain)};
-}
-template <class Plain>
-Plain FromBytes(absl::Span<const std::byte> bytes) {
-  Plain plain = {};
-  if (bytes.size() == sizeof(plain)) std::memcpy(&plain, bytes.data(), sizeof(plain));
-  return plain;
-}
 
 constexpr char kSelect[] =
     "SELECT recording_uid, recording, lane, first_id, last_id, before_id, segments, payload,"

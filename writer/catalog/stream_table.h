@@ -7,18 +7,12 @@
 
 #include "absl/status/status.h"
 #include "ingest/units.h"
+#include "writer/catalog/sql_values.h"
 #include "writer/catalog/sqlite.h"
 #include "writer/catalog/stream_row.h"
 #include "writer/segment/segment_keeper.h"
 
 namespace sluice {
-
-// SQLite's integers are signed; ids and uids keep their 64 bits. (An id's top bit is set only
-// after eight million openings of the archive.)
-inline int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
-inline uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
-inline int64_t IdOf(StreamId id) { return Signed(static_cast<uint64_t>(id)); }
-inline int64_t IdOf(SegmentId id) { return Signed(static_cast<uint64_t>(id)); }
 
 // How an address is stored, without its port: see schema.h.
 SqliteValue AddressKey(uint16_t family, const std::array<uint8_t, 16>& bytes);
