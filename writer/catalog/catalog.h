@@ -114,7 +114,8 @@ class Catalog {
   // rest, the last calls may be lost, for the segments can say it again.
   //
   // All that `body` writes here becomes visible at once, and survives the loss of power; when it
-  // fails, nothing does.
+  // fails, nothing does. It must fail when a call within fails, unless that wrote nothing:
+  // ALREADY_EXISTS and NOT_FOUND.
   virtual absl::Status Atomically(const std::function<absl::Status()>& body) = 0;
   // Inserts the row, or replaces the one of the same uid; the sums are ignored. ALREADY_EXISTS
   // when another recording has the id.

@@ -318,7 +318,7 @@ TEST_F(CatalogTest, AllOfItOrNothing) {
       EXPECT_TRUE(catalog_->Clear().ok());
       Begin(Segment(2, 1));
       Begin(Segment(3, 2));
-      // A part that fails takes nothing else with it.
+      // What is refused has written nothing, and takes nothing else with it.
       EXPECT_TRUE(absl::IsAlreadyExists(catalog_->PutRecording(Recording("a", 99))));
       EXPECT_TRUE(catalog_->PutRecording(Recording("b", 2)).ok());
       EXPECT_THAT(*catalog_->Segments(), SizeIs(2));

@@ -183,7 +183,9 @@ absl::StatusOr<int64_t> SqliteDatabase::QueryInt(const std::string& sql) {
 }
 
 absl::Status SqliteDatabase::Transaction(const std::function<absl::Status()>& body) {
-  return in_transaction() ? Savepoint(body) : Bracket("BEGIN IMMEDIATE", body);
+  // Not a savepoint of its own: SQLite keeps the pages of one in a list, and goes through the list
+  // at the end of every statement within, which makes a large transaction quadratic.
+  return in_transaction() ? body() : Bracket("BEGIN IMMEDIATE", body);
 }
 
 absl::Status SqliteDatabase::Snapshot(const std::function<absl::Status()>& body) {
@@ -198,16 +200,6 @@ absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl
   if (!status.ok() && in_transaction()) {
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   }
-  return status;
-}
-
-absl::Status SqliteDatabase::Savepoint(const std::function<absl::Status()>& body) {
-  SLUICE_RETURN_IF_ERROR(Execute("SAVEPOINT nested"));
-  const absl::Status status = body();
-  // With a full disk the whole transaction may be gone, and the savepoint with it.
-  if (!in_transaction()) return status;
-  if (!status.ok()) SLUICE_RETURN_IF_ERROR(Execute("ROLLBACK TO nested"));
-  SLUICE_RETURN_IF_ERROR(Execute("RELEASE nested"));
   return status;
 }
 

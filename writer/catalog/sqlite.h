@@ -68,7 +68,8 @@ class SqliteDatabase {
   // Any number of statements, without parameters; rows are ignored.
   absl::Status Execute(const std::string& sql);
   absl::StatusOr<int64_t> QueryInt(const std::string& sql);
-  // All of `body` or, when it fails, nothing. Within another one, a part of that.
+  // All of `body` or, when it fails, nothing. Within another one, a part of that: when it fails
+  // having written, that one must fail too.
   absl::Status Transaction(const std::function<absl::Status()>& body);
   // Everything that `body` reads belongs to one state of the database.
   absl::Status Snapshot(const std::function<absl::Status()>& body);
@@ -79,7 +80,6 @@ class SqliteDatabase {
  private:
   SqliteDatabase() = default;
   absl::Status Bracket(const char* begin, const std::function<absl::Status()>& body);
-  absl::Status Savepoint(const std::function<absl::Status()>& body);
 
   std::string path_;
   sqlite3* db_ = nullptr;
