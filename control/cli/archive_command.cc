@@ -1,8 +1,7 @@
-// sluice archive: info, create, rebuild.
+// sluice archive: info, create, rebuild; the rest is in files of its own.
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -19,6 +18,7 @@
 #include "control/service/conversion.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
+#include "writer/archive/archive_files.h"
 #include "writer/archive/recovery.h"
 #include "writer/catalog/catalog.h"
 
@@ -102,9 +102,7 @@ absl::StatusOr<RecoveryReport> RebuildCatalog(Archive& archive) {
   const std::string path = Archive::CatalogPath(archive.directory());
   absl::StatusOr<RecoveryReport> report = RecoverInto(archive, path);
   if (!absl::IsDataLoss(report.status())) return report;
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    std::rename(absl::StrCat(path, suffix).c_str(), absl::StrCat(path, ".damaged", suffix).c_str());
-  }
+  SLUICE_RETURN_IF_ERROR(MoveCatalogAside(path));
   Note(absl::StrCat(report.status().message(), "; it is kept as ", path, ".damaged"));
   return RecoverInto(archive, path);
 }
@@ -169,6 +167,7 @@ void AddArchiveCommand(CLI::App& program, Action& action) {
   AddArchiveDiskCommands(group, action);
   Add(group, options, action, "rebuild",
       "Make the catalog anew from the segments; nobody may have the archive open", &Rebuild);
+  AddRepairCommand(group, action);
   AddSegmentCommands(group, action);
   group.footer(
       "Examples:\n"

@@ -31,6 +31,7 @@ void AddExportCommand(CLI::App& program, Action& action);
 void AddVerifyCommand(CLI::App& program, Action& action);
 // Of the archive group.
 void AddSegmentCommands(CLI::App& group, Action& action);
+void AddRepairCommand(CLI::App& group, Action& action);
 void AddArchiveCommand(CLI::App& program, Action& action);
 void AddDoctorCommand(CLI::App& program, Action& action);
 

@@ -195,7 +195,7 @@ int Archive::segment_fd(uint32_t slot) const {
 }
 
 // What is out of use, or not there, is left out; one has to be left.
-absl::Status Archive::OpenDisks() {
+absl::Status Archive::OpenDisks(bool look_only) {
   SLUICE_RETURN_IF_ERROR(ProvideOpenFiles(meta_.segment_count));
   disks_.resize(meta_.disks.size());
   problems_.resize(meta_.disks.size());
@@ -212,7 +212,8 @@ absl::Status Archive::OpenDisks() {
           absl::StrCat("disk ", number, " (", DirectoryOf(number), ") ", problems_[number]));
       continue;
     }
-    absl::StatusOr<std::unique_ptr<Disk>> disk = Disk::Open(meta_, number, DirectoryOf(number));
+    absl::StatusOr<std::unique_ptr<Disk>> disk =
+        Disk::Open(meta_, number, DirectoryOf(number), look_only);
     if (!disk.ok()) {
       why = disk.status();
       problems_[number] = std::string(why.message());
@@ -233,7 +234,7 @@ absl::Status Archive::OpenDisks() {
         absl::StrCat("no disk of archive ", directory_,
                      " is in use: repair one and take it in again with `sluice archive add-disk`"));
   }
-  return meta_.disks.size() == 1 ? absl::OkStatus() : WriteMeta();
+  return look_only || meta_.disks.size() == 1 ? absl::OkStatus() : WriteMeta();
 }
 
 std::vector<DiskStatus> Archive::disks() const {
@@ -408,7 +409,7 @@ absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& opt
     SLUICE_RETURN_IF_ERROR(CheckSameShape(options, *meta));
     SLUICE_RETURN_IF_ERROR(CheckMayRecord(options, *meta));
     archive->meta_ = *meta;
-  } else if (absl::IsNotFound(meta.status()) && options.create) {
+  } else if (absl::IsNotFound(meta.status()) && options.create && !options.look_only) {
     SLUICE_RETURN_IF_ERROR(archive->Create(options));
   } else if (absl::IsDataLoss(meta.status())) {
     return absl::DataLossError(absl::StrCat(
@@ -417,9 +418,11 @@ absl::StatusOr<std::unique_ptr<Archive>> Archive::Open(const ArchiveOptions& opt
   } else {
     return meta.status();
   }
-  SLUICE_RETURN_IF_ERROR(archive->RaiseEpoch());
-  SLUICE_RETURN_IF_ERROR(archive->TakeInDisks(options));
-  SLUICE_RETURN_IF_ERROR(archive->OpenDisks());
+  if (!options.look_only) {
+    SLUICE_RETURN_IF_ERROR(archive->RaiseEpoch());
+    SLUICE_RETURN_IF_ERROR(archive->TakeInDisks(options));
+  }
+  SLUICE_RETURN_IF_ERROR(archive->OpenDisks(options.look_only));
   return archive;
 }
 

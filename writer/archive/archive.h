@@ -34,6 +34,9 @@ struct ArchiveOptions {
   ByteCount capacity;
   ByteCount segment;  // zero: capacity / 64, between 16 MiB and 256 MiB
   bool create = true;
+  // Only the lock is taken: nothing is made, made whole or written, and the epoch stays. For
+  // finding out what an opening would meet.
+  bool look_only = false;
   // Each is a disk of the archive already, or becomes one.
   std::vector<DiskOptions> disks;
   // Told to whoever finds the archive locked.
@@ -100,7 +103,7 @@ class Archive {
   absl::Status WriteMeta() const;
   absl::Status RaiseEpoch();
   absl::Status TakeInDisks(const ArchiveOptions& options);
-  absl::Status OpenDisks();
+  absl::Status OpenDisks(bool look_only);
   void TakeOverStates();
   void SetState(uint32_t number, DiskState state);
   const std::string& DirectoryOf(uint32_t number) const;

@@ -115,6 +115,17 @@ absl::Status ReplaceFile(const std::string& directory, const std::string& name,
   return SyncDirectory(directory);
 }
 
+absl::Status MoveCatalogAside(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const std::string from = path + suffix;
+    const std::string to = absl::StrCat(path, ".damaged", suffix);
+    if (rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
+      return FileError("move aside", from, errno);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Allocate(const std::string& path, ByteCount size) {
   SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDWR | O_CREAT));
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(size.value)); error != 0) {

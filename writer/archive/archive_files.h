@@ -31,6 +31,10 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
 absl::Status ReplaceFile(const std::string& directory, const std::string& name,
                          absl::Span<const std::byte> bytes);
 
+// A damaged catalog becomes PATH.damaged, and so do the files that belong to it. One that was there
+// is replaced.
+absl::Status MoveCatalogAside(const std::string& path);
+
 // So large, and every block of it there: a write into it never meets ENOSPC. What the file
 // holds already stays.
 absl::Status Allocate(const std::string& path, ByteCount size);

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ingest/status_macros.h"
+#include "writer/archive/archive_files.h"
 #include "writer/archive/policy_file.h"
 #include "writer/archive/segment_store.h"
 #include "writer/archive/update_queue.h"
@@ -286,18 +287,6 @@ void ArchiveKeeper::Impl::Announce() {
 
 namespace {
 
-// What was there is kept for whoever wants to look.
-absl::Status MoveAside(const std::string& path) {
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    const std::string from = path + suffix;
-    const std::string to = absl::StrCat(path, ".damaged", suffix);
-    if (rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
-      return FileError("move aside", from, errno);
-    }
-  }
-  return absl::OkStatus();
-}
-
 struct Recovered {
   std::unique_ptr<Catalog> catalog;
   RecoveryReport report;
@@ -323,7 +312,7 @@ absl::StatusOr<std::unique_ptr<ArchiveKeeper>> ArchiveKeeper::Start(
     note =
         absl::StrCat("catalog ", path, " was damaged: rebuilt from the segments; what it was is ",
                      "kept as ", path, ".damaged");
-    SLUICE_RETURN_IF_ERROR(MoveAside(path));
+    SLUICE_RETURN_IF_ERROR(MoveCatalogAside(path));
     recovered = OpenAndRecover(archive, path, true);
   }
   if (!recovered.ok()) return recovered.status();

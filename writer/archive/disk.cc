@@ -127,11 +127,11 @@ absl::Status Disk::ProbeGeometry(const std::string& file) {
   return absl::OkStatus();
 }
 
-absl::Status Disk::OpenSlot(uint32_t slot, ByteCount segment) {
+absl::Status Disk::OpenSlot(uint32_t slot, ByteCount segment, bool look_only) {
   const std::string path = SlotPath(directory_, slot);
   struct stat info = {};
   const bool exists = stat(path.c_str(), &info) == 0;
-  if (!exists || static_cast<uint64_t>(info.st_size) < segment.value) {
+  if (!look_only && (!exists || static_cast<uint64_t>(info.st_size) < segment.value)) {
     warnings_.push_back(
         exists
             ? absl::StrCat("segment file ", path, " has only ", info.st_size, " of ", segment.value,
@@ -148,26 +148,28 @@ absl::Status Disk::OpenSlot(uint32_t slot, ByteCount segment) {
 }
 
 absl::StatusOr<std::unique_ptr<Disk>> Disk::Open(const ArchiveMeta& meta, uint32_t number,
-                                                 const std::string& directory) {
+                                                 const std::string& directory, bool look_only) {
   auto disk = std::unique_ptr<Disk>(new Disk);
   const DiskEntry& entry = meta.disks.at(number);
   disk->directory_ = directory;
   disk->first_slot_ = entry.first_slot;
   disk->fds_.resize(entry.slot_count);
   if (number != 0) SLUICE_RETURN_IF_ERROR(disk->Lock(meta, number));
-  SLUICE_RETURN_IF_ERROR(MakeDirectory(directory + "/segments"));
-  SLUICE_RETURN_IF_ERROR(
-      disk->ProbeGeometry(number == 0 ? directory + "/ARCHIVE" : DiskPath(directory)));
+  if (!look_only) {
+    SLUICE_RETURN_IF_ERROR(MakeDirectory(directory + "/segments"));
+    SLUICE_RETURN_IF_ERROR(
+        disk->ProbeGeometry(number == 0 ? directory + "/ARCHIVE" : DiskPath(directory)));
+  }
   uint32_t lost = 0;
   absl::Status why;
   for (uint32_t i = 0; i < entry.slot_count; ++i) {
-    const absl::Status status = disk->OpenSlot(entry.first_slot + i, meta.segment);
+    const absl::Status status = disk->OpenSlot(entry.first_slot + i, meta.segment, look_only);
     if (status.ok()) continue;
     ++lost;
     why = status;
     disk->warnings_.push_back(absl::StrCat(status.message(), ": this segment is left out"));
   }
-  if (lost == entry.slot_count) return why;
+  if (lost == entry.slot_count && !look_only) return why;
   return disk;
 }
 

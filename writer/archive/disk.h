@@ -32,10 +32,11 @@ absl::StatusOr<Uuid> NewUuid();
 // The slots' files, open for reads and writes. Thread-compatible.
 class Disk {
  public:
-  // `meta` has the disk. Segment files that are missing or short are made anew. An error: nothing
-  // of the disk can be used.
+  // `meta` has the disk. Segment files that are missing or short are made anew, unless `look_only`.
+  // An error: nothing of the disk can be used.
   static absl::StatusOr<std::unique_ptr<Disk>> Open(const ArchiveMeta& meta, uint32_t number,
-                                                    const std::string& directory);
+                                                    const std::string& directory,
+                                                    bool look_only = false);
 
   const DiskGeometry& geometry() const { return geometry_; }
   // -1: the slot's file cannot be opened. `slot` is one of the disk's.
@@ -49,7 +50,7 @@ class Disk {
   Disk() = default;
   absl::Status Lock(const ArchiveMeta& meta, uint32_t number);
   absl::Status ProbeGeometry(const std::string& file);
-  absl::Status OpenSlot(uint32_t slot, ByteCount segment);
+  absl::Status OpenSlot(uint32_t slot, ByteCount segment, bool look_only);
 
   std::string directory_;
   uint32_t first_slot_ = 0;

@@ -15,7 +15,9 @@
 #include "absl/time/clock.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/replaced_segment.h"
+#include "writer/archive/row_check.h"
 #include "writer/archive/track_links.h"
+#include "writer/extent/extent_codec.h"
 #include "writer/segment/file_io.h"
 #include "writer/segment/footer_builder.h"
 #include "writer/segment/footer_hash.h"
@@ -102,9 +104,10 @@ bool FooterFits(const FooterBuilder& footer, const ExtentIndex& extent, uint64_t
 // One run of Recover().
 class Recovery {
  public:
-  Recovery(Archive& archive, Catalog& catalog) : archive_(archive), catalog_(catalog) {}
+  Recovery(Archive& archive, Catalog& catalog, const RecoveryOptions& options)
+      : archive_(archive), catalog_(catalog), options_(options) {}
 
-  absl::StatusOr<RecoveryReport> Run(bool rebuild);
+  absl::StatusOr<RecoveryReport> Run();
   // When the catalog has taken it all: no header is left that cannot be read.
   void EraseUnreadable(RecoveryReport& report);
 
@@ -113,26 +116,41 @@ class Recovery {
 
   absl::Status ReadCatalog();
   absl::Status RecoverSlot(uint32_t slot, const Row& row);
+  absl::Status RecoverUnreadable(uint32_t slot, const absl::Status& why, const Row& row);
+  absl::StatusOr<SegmentHeader> HeaderFromCatalog(uint32_t slot, const SegmentRow& row);
   absl::Status RecoverSegment(const SegmentHeader& header, const Row& row);
   absl::Status ForgetRow(const Row& row, RemovalReason why);
-  absl::Status WriteEmptyHeader(uint32_t slot, const SegmentHeader& last);
+  absl::Status WriteHeader(uint32_t slot, const SegmentHeader& header);
   absl::Status EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row);
   absl::Status Index(const SegmentHeader& header, const SegmentFooter& footer, const Sha256& hash);
-  absl::Status ScanAndSeal(const SegmentHeader& header, FileOffset mark);
-  bool Continues(const ExtentIndex& extent);
-  absl::StatusOr<FooterBuilder> Scan(const SegmentHeader& header, FileOffset mark);
+  absl::Status Compare(const SegmentHeader& header, const SegmentFooter& footer, const Sha256& hash,
+                       const SegmentRow& row);
+  absl::Status TakeIn(const SegmentHeader& header, const SegmentFooter& footer,
+                      const SegmentUpdate& update);
+  struct Open;
+  absl::Status ScanAndSeal(const Open& open);
+  bool Continues(const ExtentIndex& extent, bool over_holes);
+  absl::StatusOr<FooterBuilder> Scan(const Open& open);
+  absl::StatusOr<std::vector<ExtentIndex>> FindExtents(SegmentReader& reader, const Open& open,
+                                                       FileOffset* durable, absl::Status* end);
+  std::optional<ExtentIndex> FindNext(SegmentReader& reader, FileOffset from, FileOffset to,
+                                      uint32_t sequence);
   absl::StatusOr<Sha256> WriteFooter(const SegmentHeader& header, const FooterBuilder& footer,
                                      const SegmentLink& previous);
   absl::Status RememberRemovals();
   absl::Status LearnRecording(const SegmentHeader& header);
   absl::StatusOr<bool> HasOpenStream(const std::string& recording);
   absl::Status EndLearnedRecordings();
-  void Damage(uint32_t slot, absl::string_view what);
+  // `action`: as in a step.
+  void Damage(uint32_t slot, absl::string_view what, absl::string_view action = "");
+  void Step(std::string place, std::string finding, std::string action);
+  absl::Status Sync(uint32_t slot);
   std::string Path(uint32_t slot) const { return archive_.SegmentPath(slot); }
   void NoteDisksNotIndexed();
 
   Archive& archive_;
   Catalog& catalog_;
+  const RecoveryOptions options_;
   RecoveryReport report_;
   std::map<uint32_t, SegmentRow> rows_;         // by slot
   std::set<uint64_t> deleted_;                  // uids
@@ -150,6 +168,7 @@ class Recovery {
   struct Open {
     SegmentHeader header;
     FileOffset mark;
+    bool was_sealed = false;  // and has lost its footer
   };
   std::map<uint64_t, Open> open_;
   std::map<uint64_t, uint64_t> stream_ends_;  // in what has been scanned
@@ -162,9 +181,20 @@ class Recovery {
   std::set<uint64_t> named_;
 };
 
-void Recovery::Damage(uint32_t slot, absl::string_view what) {
+void Recovery::Step(std::string place, std::string finding, std::string action) {
+  report_.steps.push_back({std::move(place), std::move(finding), std::move(action)});
+}
+
+void Recovery::Damage(uint32_t slot, absl::string_view what, absl::string_view action) {
   ++report_.segments_damaged;
   report_.notes.push_back(absl::StrCat("segment file ", Path(slot), " is damaged: ", what));
+  Step(Path(slot), std::string(what), std::string(action));
+}
+
+// What was written must be on stable storage, if anything was.
+absl::Status Recovery::Sync(uint32_t slot) {
+  if (options_.dry_run || fdatasync(archive_.segment_fd(slot)) == 0) return absl::OkStatus();
+  return FileError("fdatasync", Path(slot), errno);
 }
 
 absl::Status Recovery::ReadCatalog() {
@@ -190,6 +220,10 @@ absl::Status Recovery::ForgetRow(const Row& row, RemovalReason why) {
     report_.notes.push_back(absl::StrCat("segment ", Number(row->id), " of recording \"",
                                          row->recording, "\" is not in ", Path(row->slot),
                                          " any more: its ", row->payload.value, " bytes are gone"));
+    Step(Path(row->slot),
+         absl::StrCat("segment ", Number(row->id), " of recording \"", row->recording,
+                      "\" is not there any more, nor are its ", row->payload.value, " bytes"),
+         "the catalog forgets it, and remembers that it is missing");
   }
   return catalog_.ForgetSegment(row->id, {why, "", {absl::GetCurrentTimeNanos()}});
 }
@@ -208,6 +242,10 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   if (const absl::Status status =
           ReadFully(archive_.segment_fd(slot), Path(slot), {0}, block.span());
       !status.ok()) {
+    // A file that was cut off is made whole before anything is done in earnest.
+    if (options_.dry_run && absl::IsDataLoss(status)) {
+      return ForgetRow(row, RemovalReason::kMissing);
+    }
     Damage(slot, status.message());
     report_.slots_kept_out.push_back(slot);
     ids_lost_ = true;
@@ -219,12 +257,7 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   if (absl::IsFailedPrecondition(header.status())) {
     return absl::FailedPreconditionError(absl::StrCat(Path(slot), ": ", header.status().message()));
   }
-  if (!header.ok()) {
-    Damage(slot, header.status().message());
-    ids_lost_ = true;
-    unreadable_.push_back(slot);
-    return ForgetRow(row, RemovalReason::kMissing);
-  }
+  if (!header.ok()) return RecoverUnreadable(slot, header.status(), row);
   if (header->archive_uuid != archive_.meta().uuid || header->slot != slot ||
       header->segment_bytes != archive_.meta().segment.value) {
     // Somebody's data, perhaps: not ours to write over.
@@ -253,9 +286,64 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   return RecoverSegment(*header, row);
 }
 
+// A header that cannot be read. Of a segment that was sealed the catalog can say it again. Else it
+// was being written when the power went, or nobody knows what it was: the slot is free.
+absl::Status Recovery::RecoverUnreadable(uint32_t slot, const absl::Status& why, const Row& row) {
+  absl::StatusOr<SegmentHeader> header = absl::NotFoundError("");
+  if (row && row->sealed) header = HeaderFromCatalog(slot, *row);
+  if (!header.ok()) {
+    Damage(slot, why.message(), "the slot is free");
+    ids_lost_ = true;
+    unreadable_.push_back(slot);
+    return ForgetRow(row, RemovalReason::kMissing);
+  }
+  Damage(slot, absl::StrCat(why.message(), ", but segment ", header->segment_id, " is there"),
+         "the header is written anew from what the catalog says");
+  if (options_.dry_run) return absl::OkStatus();  // more of it cannot be read yet
+  if (const absl::Status written = WriteHeader(slot, *header); !written.ok()) {
+    Damage(slot, written.message());
+    report_.slots_kept_out.push_back(slot);
+    return absl::OkStatus();
+  }
+  return RecoverSegment(*header, row);
+}
+
+// NOT_FOUND: neither the begin nor the end of the file is the segment's.
+absl::StatusOr<SegmentHeader> Recovery::HeaderFromCatalog(uint32_t slot, const SegmentRow& row) {
+  const int fd = archive_.segment_fd(slot);
+  const ByteCount size = archive_.meta().segment;
+  AlignedBuffer block(kBlockBytes);
+  SLUICE_RETURN_IF_ERROR(ReadFully(fd, Path(slot), {kBlockBytes}, block.span()));
+  const absl::StatusOr<ExtentHeader> first = ParseExtentHeader(block.span());
+  const bool begins = first.ok() && first->segment_id == Number(row.id);
+  SLUICE_RETURN_IF_ERROR(ReadFully(fd, Path(slot), {size.value - kBlockBytes}, block.span()));
+  const bool ends = ParseSegmentTrailer(block.span(), row.id, size).ok();
+  if (!begins && !ends) return absl::NotFoundError("it is another segment's");
+  SegmentHeader header;
+  if (first.ok()) header.kind = first->kind;
+  header.lane = static_cast<uint16_t>(row.lane);
+  header.archive_uuid = archive_.meta().uuid;
+  header.segment_id = Number(row.id);
+  header.segment_bytes = size.value;
+  header.slot = slot;
+  header.epoch = row.epoch;
+  header.created_ns = row.first_time.value;
+  header.recording_uid = row.recording_uid;
+  std::copy_n(row.recording.data(), std::min(row.recording.size(), kRecordingNameBytesMax),
+              header.recording);
+  if (const auto recording = catalog_.Recording(row.recording); recording.ok()) {
+    const std::string& name = recording->retention_class;
+    std::copy_n(name.data(), std::min(name.size(), kRecordingNameBytesMax), header.retention_class);
+  }
+  SealSegmentHeader(header);
+  return header;
+}
+
 // The catalog was told to forget the recording; a header that survived must not bring it back.
 absl::Status Recovery::EraseDeleted(uint32_t slot, const SegmentHeader& header, const Row& row) {
-  if (const absl::Status status = WriteEmptyHeader(slot, header); !status.ok()) {
+  Step(Path(slot), absl::StrCat("segment ", header.segment_id, " is of a deleted recording"),
+       "the slot is free");
+  if (const absl::Status status = WriteHeader(slot, EmptySlotHeader(header)); !status.ok()) {
     Damage(slot, status.message());
     report_.slots_kept_out.push_back(slot);
   } else {
@@ -275,20 +363,19 @@ void Recovery::EraseUnreadable(RecoveryReport& report) {
     last.segment_bytes = archive_.meta().segment.value;
     last.slot = slot;
     last.epoch = archive_.meta().epoch;
-    if (const absl::Status status = WriteEmptyHeader(slot, last); !status.ok()) {
+    if (const absl::Status status = WriteHeader(slot, EmptySlotHeader(last)); !status.ok()) {
       report.notes.push_back(std::string(status.message()));
       report.slots_kept_out.push_back(slot);
     }
   }
 }
 
-absl::Status Recovery::WriteEmptyHeader(uint32_t slot, const SegmentHeader& last) {
+absl::Status Recovery::WriteHeader(uint32_t slot, const SegmentHeader& header) {
+  if (options_.dry_run) return absl::OkStatus();
   AlignedBuffer block(kBlockBytes);
-  const SegmentHeader empty = EmptySlotHeader(last);
-  std::copy_n(reinterpret_cast<const std::byte*>(&empty), sizeof(empty), block.data());
-  const int fd = archive_.segment_fd(slot);
-  SLUICE_RETURN_IF_ERROR(WriteFully(fd, Path(slot), {0}, block.span()));
-  return fdatasync(fd) == 0 ? absl::OkStatus() : FileError("fdatasync", Path(slot), errno);
+  std::copy_n(reinterpret_cast<const std::byte*>(&header), sizeof(header), block.data());
+  SLUICE_RETURN_IF_ERROR(WriteFully(archive_.segment_fd(slot), Path(slot), {0}, block.span()));
+  return Sync(slot);
 }
 
 absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& row) {
@@ -304,38 +391,73 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
   if (absl::IsFailedPrecondition(footer_status)) {
     return absl::FailedPreconditionError(absl::StrCat(Path(slot), ": ", footer_status.message()));
   }
-  if (footer_status.ok() && row && row->sealed) return absl::OkStatus();  // nothing new
+  const bool was_sealed = row && row->sealed;
+  if (footer_status.ok() && was_sealed && !options_.compare_catalog) {
+    return absl::OkStatus();  // nothing new
+  }
   if (footer_status.ok()) {
     absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(slot));
     if (!reader.ok()) return reader.status();
     Sha256 hash;
     const absl::StatusOr<SegmentFooter> footer = (*reader)->ReadFooter(&hash);
+    if (footer.ok() && was_sealed) return Compare(header, *footer, hash, *row);
     if (footer.ok()) return Index(header, *footer, hash);
     footer_status = footer.status();
   }
   // A torn footer is what a crash leaves; a footer that was durable is not torn by one.
-  if (row && row->sealed) {
-    Damage(slot, absl::StrCat("its footer is lost (", footer_status.message(),
-                              "); what its extents still say was taken in again"));
+  if (was_sealed) {
+    Damage(slot,
+           absl::StrCat("its footer is lost (", footer_status.message(),
+                        "); what its extents still say was taken in again"),
+           "its extents are read, and it gets a footer of those that hold");
   }
-  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}};
+  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}, was_sealed};
   return absl::OkStatus();
+}
+
+// Takes a sealed segment in again when the catalog says something else than its footer. One whose
+// footer is not the one that the catalog remembers may have been exchanged: verify says so, and
+// goes on saying so.
+absl::Status Recovery::Compare(const SegmentHeader& header, const SegmentFooter& footer,
+                               const Sha256& hash, const SegmentRow& row) {
+  SegmentUpdate update = UpdateOf(header, footer);
+  update.footer_sha256 = hash;
+  if (row.footer_sha256 != Sha256{} && row.footer_sha256 != hash) {
+    Damage(header.slot, absl::StrCat("the footer of segment ", header.segment_id,
+                                     " was changed after it was sealed"));
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::string difference,
+                          WhatDiffers(catalog_, row, header.epoch, update));
+  if (difference.empty()) return absl::OkStatus();
+  Step(Path(header.slot), difference, "the catalog takes the segment in again");
+  SLUICE_RETURN_IF_ERROR(catalog_.ForgetSegment(row.id));
+  return TakeIn(header, footer, update);
 }
 
 absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& footer,
                              const Sha256& hash) {
   // Who sealed it may have died before the sync.
-  if (fdatasync(archive_.segment_fd(header.slot)) != 0) {
-    Damage(header.slot, FileError("fdatasync", Path(header.slot), errno).message());
+  if (const absl::Status synced = Sync(header.slot); !synced.ok()) {
+    Damage(header.slot, synced.message());
     report_.slots_kept_out.push_back(header.slot);
   }
+  if (!options_.rebuild) {
+    Step(Path(header.slot), absl::StrCat("the catalog does not know segment ", header.segment_id),
+         "the catalog takes it in");
+  }
+  SegmentUpdate update = UpdateOf(header, footer);
+  update.footer_sha256 = hash;
+  return TakeIn(header, footer, update);
+}
+
+absl::Status Recovery::TakeIn(const SegmentHeader& header, const SegmentFooter& footer,
+                              const SegmentUpdate& update) {
   SLUICE_RETURN_IF_ERROR(LearnRecording(header));
   if ((footer.trailer.flags & kSealedByRecovery) != 0) broken_off_.insert(header.recording_uid);
   SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
-  SegmentUpdate update = UpdateOf(header, footer);
-  update.footer_sha256 = hash;
   SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
-  links_.Add(header.recording_uid, LaneId{header.lane}, {update.segment, hash});
+  links_.Add(header.recording_uid, LaneId{header.lane}, {update.segment, update.footer_sha256});
   named_.insert(Number(update.previous.id));
   ++report_.segments_indexed;
   return absl::OkStatus();
@@ -344,8 +466,8 @@ absl::Status Recovery::Index(const SegmentHeader& header, const SegmentFooter& f
 // Power may take the end of one segment and leave the begin of the next, which was written at the
 // same time and was not durable either. A stream ends where its first byte is missing: whether
 // the extent goes on where earlier ones, of segments that were scanned before, have ended. A gap
-// that it tells of is not missing.
-bool Recovery::Continues(const ExtentIndex& extent) {
+// that it tells of is not missing. `over_holes`: it does not matter.
+bool Recovery::Continues(const ExtentIndex& extent, bool over_holes) {
   struct Range {
     uint64_t stream, begin, end;
     auto operator<=>(const Range&) const = default;
@@ -370,39 +492,70 @@ bool Recovery::Continues(const ExtentIndex& extent) {
     } else if (known != stream_ends_.end()) {
       reached = known->second;
     }
-    if (range.begin > reached) return false;
+    if (range.begin > reached && !over_holes) return false;
     ends[range.stream] = std::max(reached, range.end);
   }
   for (const auto& [stream, end] : ends) stream_ends_[stream] = end;
   return true;
 }
 
-// What holds from the segment's begin. `mark`: the catalog's durable mark.
-absl::StatusOr<FooterBuilder> Recovery::Scan(const SegmentHeader& header, FileOffset mark) {
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentReader> reader,
-                          SegmentReader::Open(Path(header.slot)));
-  // Headers first: they also say how far the disk had been synced before each.
+// The next extent of the segment behind one that does not hold. In [from, to) all had been durable;
+// so it is not what a crash has left.
+std::optional<ExtentIndex> Recovery::FindNext(SegmentReader& reader, FileOffset from, FileOffset to,
+                                              uint32_t sequence) {
+  for (FileOffset at = from; at < to; at = at + ByteCount{kBlockBytes}) {
+    absl::StatusOr<ExtentIndex> extent = reader.ReadExtentIndex(at);
+    if (!extent.ok() || extent->header.sequence < sequence) continue;
+    if (at + ByteCount{extent->header.extent_bytes} > to) continue;
+    if (reader.CheckPayload(*extent).ok()) return *std::move(extent);
+  }
+  return std::nullopt;
+}
+
+// Headers only: they also say how far the disk had been synced before each. `end`: why there is
+// no more.
+absl::StatusOr<std::vector<ExtentIndex>> Recovery::FindExtents(SegmentReader& reader,
+                                                               const Open& open,
+                                                               FileOffset* durable,
+                                                               absl::Status* end) {
   std::vector<ExtentIndex> found;
   FileOffset at{kBlockBytes};
-  FileOffset durable = mark;
-  absl::Status end;
+  uint32_t sequence = 0;
   while (true) {
-    absl::StatusOr<ExtentIndex> extent = reader->ReadExtentIndex(at);
+    absl::StatusOr<ExtentIndex> extent = reader.ReadExtentIndex(at);
     if (absl::IsFailedPrecondition(extent.status())) return extent.status();
-    if (!extent.ok()) {
-      end = extent.status();
-      break;
+    if (extent.ok() && extent->header.sequence != sequence) {
+      extent = absl::OutOfRangeError("an extent is out of sequence");
     }
-    if (extent->header.sequence != found.size()) {
-      end = absl::OutOfRangeError("an extent is out of sequence");
-      break;
+    if (!extent.ok()) {
+      *end = extent.status();
+      if (!open.was_sealed || at >= open.mark) return found;
+      std::optional<ExtentIndex> next =
+          FindNext(reader, at + ByteCount{kBlockBytes}, open.mark, sequence);
+      if (!next) return found;
+      Damage(open.header.slot, absl::StrCat("no extent can be read between ", at.value, " and ",
+                                            next->at.value, " (", end->message(), ")"));
+      at = next->at;
+      extent = *std::move(next);
     }
     if (extent->header.durable_bytes <= at.value) {
-      durable = std::max(durable, FileOffset{extent->header.durable_bytes});
+      *durable = std::max(*durable, FileOffset{extent->header.durable_bytes});
     }
     at = at + ByteCount{extent->header.extent_bytes};
+    sequence = extent->header.sequence + 1;
     found.push_back(*std::move(extent));
   }
+}
+
+// What holds.
+absl::StatusOr<FooterBuilder> Recovery::Scan(const Open& open) {
+  const SegmentHeader& header = open.header;
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentReader> reader,
+                          SegmentReader::Open(Path(header.slot)));
+  FileOffset durable = open.mark;
+  absl::Status end;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<ExtentIndex> found,
+                          FindExtents(*reader, open, &durable, &end));
   FooterBuilder footer;
   for (const ExtentIndex& extent : found) {
     const FileOffset extent_end = extent.at + ByteCount{extent.header.extent_bytes};
@@ -412,15 +565,15 @@ absl::StatusOr<FooterBuilder> Recovery::Scan(const SegmentHeader& header, FileOf
       if (end = reader->CheckPayload(extent); !end.ok()) break;
     }
     if (!FooterFits(footer, extent, header.segment_bytes)) break;
-    if (!Continues(extent)) {
+    if (!Continues(extent, open.was_sealed)) {
       end = absl::OutOfRangeError("an extent leaves a hole in a stream");
       break;
     }
     footer.Add(extent.at, extent.header, extent.fragments, extent.events);
   }
-  if (footer.data_end() < mark) {
+  if (footer.data_end() < open.mark) {
     Damage(header.slot, absl::StrCat("extents hold up to ", footer.data_end().value, ", but ",
-                                     mark.value, " had been durable (", end.message(), ")"));
+                                     open.mark.value, " had been durable (", end.message(), ")"));
   }
   return footer;
 }
@@ -432,20 +585,27 @@ absl::StatusOr<Sha256> Recovery::WriteFooter(const SegmentHeader& header,
   const AlignedBuffer bytes = footer.Build(SegmentId{header.segment_id}, {header.segment_bytes},
                                            kSealedByRecovery, OriginOf(header, previous));
   const int fd = archive_.segment_fd(header.slot);
-  SLUICE_RETURN_IF_ERROR(
-      WriteFully(fd, Path(header.slot), {header.segment_bytes - bytes.size()}, bytes.span()));
-  if (fdatasync(fd) != 0) return FileError("fdatasync", Path(header.slot), errno);
+  if (!options_.dry_run) {
+    SLUICE_RETURN_IF_ERROR(
+        WriteFully(fd, Path(header.slot), {header.segment_bytes - bytes.size()}, bytes.span()));
+  }
+  SLUICE_RETURN_IF_ERROR(Sync(header.slot));
   return FooterSha256(bytes.span());
 }
 
-absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark) {
+absl::Status Recovery::ScanAndSeal(const Open& open) {
+  const SegmentHeader& header = open.header;
   const SegmentId id{header.segment_id};
-  absl::StatusOr<FooterBuilder> footer = Scan(header, mark);
+  absl::StatusOr<FooterBuilder> footer = Scan(open);
   if (absl::IsFailedPrecondition(footer.status())) return footer.status();
+  if (!footer.ok() && options_.dry_run && open.was_sealed) return absl::OkStatus();  // cut off
   if (!footer.ok()) {
     Damage(header.slot, footer.status().message());
     report_.slots_kept_out.push_back(header.slot);
     return catalog_.ForgetSegment(id);
+  }
+  if (footer->empty() && open.was_sealed) {
+    return catalog_.ForgetSegment(id, {RemovalReason::kMissing, "", {absl::GetCurrentTimeNanos()}});
   }
   if (footer->empty()) {  // nothing held: the slot is free
     empty_[header.segment_id] = header;
@@ -456,12 +616,13 @@ absl::Status Recovery::ScanAndSeal(const SegmentHeader& header, FileOffset mark)
   // From here on what had not been known to be durable is: first the extents, then the footer,
   // which says that they are there.
   const SegmentLink previous = links_.Before(header.recording_uid, LaneId{header.lane}, id);
-  absl::StatusOr<Sha256> sealed;
-  if (fdatasync(archive_.segment_fd(header.slot)) != 0) {
-    sealed = FileError("fdatasync", Path(header.slot), errno);
-  } else {
-    sealed = WriteFooter(header, *footer, previous);
+  if (!open.was_sealed) {
+    Step(Path(header.slot), absl::StrCat("segment ", header.segment_id, " was never closed"),
+         absl::StrCat("it gets a footer of its ", footer->payload().value, " bytes that hold"));
   }
+  const absl::Status synced = Sync(header.slot);
+  const absl::StatusOr<Sha256> sealed =
+      synced.ok() ? WriteFooter(header, *footer, previous) : absl::StatusOr<Sha256>(synced);
   if (!sealed.ok()) {
     Damage(header.slot, sealed.status().message());
     report_.slots_kept_out.push_back(header.slot);
@@ -578,7 +739,8 @@ absl::Status Recovery::RememberRemovals() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
+absl::StatusOr<RecoveryReport> Recovery::Run() {
+  const bool rebuild = options_.rebuild;
   report_.catalog_rebuilt = rebuild;
   if (const std::string note = catalog_.migration_note(); !note.empty()) {
     report_.notes.push_back(note);
@@ -593,7 +755,7 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
     SLUICE_RETURN_IF_ERROR(RecoverSlot(slot, row == rows_.end() ? Row() : Row(row->second)));
   }
   for (const auto& [id, open] : open_) {
-    SLUICE_RETURN_IF_ERROR(ScanAndSeal(open.header, open.mark));
+    SLUICE_RETURN_IF_ERROR(ScanAndSeal(open));
   }
   for (const auto& [slot, row] : rows_) {
     if (slot >= archive_.meta().segment_count)
@@ -603,9 +765,14 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
   SLUICE_RETURN_IF_ERROR(EndLearnedRecordings());
   SLUICE_ASSIGN_OR_RETURN(report_.streams_interrupted,
                           catalog_.CloseInterrupted({absl::GetCurrentTimeNanos()}));
+  if (report_.streams_interrupted > 0 && !rebuild) {
+    Step("the catalog", absl::StrCat(report_.streams_interrupted, " streams were never closed"),
+         "they are called interrupted");
+  }
   if (!deleted_.empty() && report_.slots_kept_out.empty()) {
     // The headers that were erased before the crash, too, must be on stable storage first.
-    if (archive_.SyncDisks().ok()) SLUICE_RETURN_IF_ERROR(catalog_.ForgetDeletions());
+    if (options_.dry_run || archive_.SyncDisks().ok())
+      SLUICE_RETURN_IF_ERROR(catalog_.ForgetDeletions());
   }
   if (rebuild || ids_lost_) {
     report_.last_segment_id = SegmentId{Number(report_.last_segment_id) + kIdsLost};
@@ -615,13 +782,19 @@ absl::StatusOr<RecoveryReport> Recovery::Run(bool rebuild) {
 
 }  // namespace
 
-absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
-  Recovery recovery(archive, catalog);
-  absl::StatusOr<RecoveryReport> report;
-  SLUICE_RETURN_IF_ERROR(catalog.Atomically([&] {
-    report = recovery.Run(rebuild);
+absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog,
+                                       const RecoveryOptions& options) {
+  Recovery recovery(archive, catalog, options);
+  absl::StatusOr<RecoveryReport> report = absl::UnknownError("");
+  const absl::Status status = catalog.Atomically([&] {
+    report = recovery.Run();
+    // What was tried is taken back.
+    if (report.ok() && options.dry_run) return absl::AbortedError("only tried");
     return report.status();
-  }));
+  });
+  if (!report.ok()) return report;
+  if (options.dry_run) return report;
+  SLUICE_RETURN_IF_ERROR(status);
   recovery.EraseUnreadable(*report);
   return report;
 }

@@ -13,6 +13,15 @@
 
 namespace sluice {
 
+// One thing that was not as it should be.
+struct RecoveryStep {
+  std::string place;    // a file, or a segment
+  std::string finding;  // what is wrong with it
+  std::string action;   // what is done about it; empty: it is left as it is
+
+  bool operator==(const RecoveryStep&) const = default;
+};
+
 struct RecoveryReport {
   uint32_t segments_sealed = 0;       // had been open: scanned, and sealed where they hold
   uint32_t segments_indexed = 0;      // sealed, but unknown to the catalog
@@ -23,15 +32,30 @@ struct RecoveryReport {
   uint32_t streams_interrupted = 0;
   bool catalog_rebuilt = false;    // it was missing or damaged
   std::vector<std::string> notes;  // one sentence for each thing out of the ordinary
+  // What was found and what became of it, in the order in which it was done; of a rebuild, only
+  // what does not hold.
+  std::vector<RecoveryStep> steps;
   // For the keeper.
   SegmentId last_segment_id{};           // ids go on after this one
   std::vector<uint32_t> slots_kept_out;  // must not be written to
 };
 
+struct RecoveryOptions {
+  bool rebuild = false;  // empties the catalog first
+  // Also reads every footer, and compares what the catalog says of each sealed segment with it.
+  bool compare_catalog = false;
+  // Finds out what would be done, and changes neither segments nor the catalog.
+  bool dry_run = false;
+};
+
 // Reads every slot's header and trailer. Open segments (no trailer of the same id) are scanned
 // forward up to the first extent that fails magic, id, sequence or CRC; what holds gets a footer.
 // Without payload CRCs, only extents that the durable mark covered are kept: the catalog's mark
-// or one carried by a later extent. `rebuild` empties the catalog first.
+// or one carried by a later extent.
+//
+// A sealed segment is whole on the disk, so nothing of it is given up that can be read: a header
+// that is lost is made anew from what the catalog says; when the footer is lost, extents are
+// looked for behind those that do not hold, too.
 //
 // The catalog changes in one transaction, at the end: whoever reads meanwhile, or after a crash in
 // the midst of it, sees what it said before.
@@ -41,7 +65,11 @@ struct RecoveryReport {
 //
 // FAILED_PRECONDITION: a segment is of a newer format. Otherwise damage is noted and left behind;
 // an error is one of the catalog's.
-absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild);
+absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog,
+                                       const RecoveryOptions& options);
+inline absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
+  return Recover(archive, catalog, RecoveryOptions{.rebuild = rebuild});
+}
 
 }  // namespace sluice
 

@@ -391,11 +391,29 @@ TEST_F(RecoveryTest, AStreamEndsWhereItsFirstByteIsMissing) {
   EXPECT_THAT(*catalog_->StreamParts(kA), SizeIs(1));
 }
 
-TEST_F(RecoveryTest, DamagedHeadersAreNotedAndReused) {
+// What is whole on the disk is not given up for its header.
+TEST_F(RecoveryTest, ADamagedHeaderOfASealedSegmentIsWrittenAnew) {
   PutRecording();
   TestSegment segment = Sealed(5, 2);
   Begin(5, 2);
   Publish(segment, true);
+  segment.at({100}) ^= std::byte{1};
+  segment.WriteTo(archive_.SegmentPath(2));
+  const RecoveryReport report = Run();
+  EXPECT_EQ(report.segments_damaged, 1u);
+  EXPECT_EQ(report.segments_forgotten, 0u);
+  EXPECT_THAT(SegmentIds(), ElementsAre(5));
+  const auto reader = SegmentReader::Open(archive_.SegmentPath(2));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(RecordingName((*reader)->header()), "test");
+  EXPECT_EQ(Run().segments_damaged, 0u);
+}
+
+TEST_F(RecoveryTest, DamagedHeadersAreNotedAndReused) {
+  PutRecording();
+  TestSegment segment = Sealed(5, 2);
+  Begin(5, 2);
+  Publish(segment, false);
   segment.at({100}) ^= std::byte{1};
   segment.WriteTo(archive_.SegmentPath(2));
   Sealed(6, 3).WriteTo(archive_.SegmentPath(3));

@@ -10,10 +10,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
+#include "writer/archive/read_pace.h"
 #include "writer/archive/verify_coverage.h"
 #include "writer/archive/verify_history.h"
 #include "writer/archive/verify_segment.h"
@@ -61,15 +60,13 @@ class Verifier {
   void ReadRemovals();
   void CheckHistory();
   void Advance(ByteCount bytes);
-  void Pace(ByteCount read);
   std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, meta_, slot); }
   void LookAtDisks();
 
   const std::string directory_;
   const VerifyProgress& progress_;
   const VerifyOptions options_;
-  const absl::Time started_ = absl::Now();
-  ByteCount read_;
+  ReadPace pace_{options_.bytes_per_second};
   ArchiveMeta meta_;
   std::map<uint32_t, std::string> missing_;  // disks that are not there, and why
   bool held_ = false;                        // somebody records into it
@@ -94,16 +91,6 @@ void Verifier::Find(std::string finding) {
 void Verifier::Advance(ByteCount bytes) {
   done_ = std::min(done_ + bytes, total_);
   if (progress_) progress_(done_, total_);
-}
-
-// Waits until so much may have been read.
-void Verifier::Pace(ByteCount read) {
-  read_ += read;
-  if (options_.bytes_per_second.value == 0) return;
-  const double due =
-      static_cast<double>(read_.value) / static_cast<double>(options_.bytes_per_second.value);
-  const absl::Duration wait = started_ + absl::Seconds(due) - absl::Now();
-  if (wait > absl::ZeroDuration()) absl::SleepFor(wait);
 }
 
 absl::Status Verifier::OpenCatalog() {
@@ -215,7 +202,7 @@ SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row
   const FileOffset durable = parts->empty() ? row.durable : parts->front().durable;
   const VerifyDepth depth = options_.fast ? VerifyDepth::kStructure : VerifyDepth::kFull;
   const auto advance = [this](ByteCount bytes) {
-    Pace(bytes);
+    pace_.Wait(bytes);
     Advance(bytes);
   };
   SegmentResult result = sealed ? VerifySealedSegment(reader, *parts, depth, advance)
