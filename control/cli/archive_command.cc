@@ -61,6 +61,7 @@ absl::StatusOr<v1::Archive> Look(const std::string& directory) {
     archive.set_stored_bytes(archive.stored_bytes() + static_cast<int64_t>(segment.payload.value));
   }
   AddDisks(LookAtDisks(directory, meta), segments, &archive);
+  AddChainHeads(segments, &archive);
   return archive;
 }
 

@@ -49,6 +49,10 @@ void AddArchive(const v1::Archive& archive, Properties& properties) {
       properties.Add(absl::StrCat("Disk ", disk.number()), Describe(disk));
     }
   }
+  for (const v1::ChainHead& head : archive.chain_heads()) {
+    properties.Add("Chain head", absl::StrCat(head.segment(), ":", head.footer_sha256(), " (",
+                                              head.recording(), ", lane ", head.lane(), ")"));
+  }
   properties.Add("Held by", archive.has_holder() ? Holder(archive.holder()) : "nobody");
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -290,6 +291,23 @@ v1::Archive ToProto(const ArchiveMeta& meta, const std::string& directory) {
   to.set_epoch(static_cast<int32_t>(meta.epoch));
   *to.mutable_create_time() = ToTimestamp(meta.created);
   return to;
+}
+
+void AddChainHeads(const std::vector<SegmentRow>& segments, v1::Archive* to) {
+  std::map<std::pair<uint64_t, LaneId>, const SegmentRow*> heads;
+  for (const SegmentRow& row : segments) {
+    if (row.sealed && row.footer_sha256 != decltype(row.footer_sha256){}) {
+      heads[{row.recording_uid, row.lane}] = &row;
+    }
+  }
+  for (const auto& [track, row] : heads) {
+    v1::ChainHead& head = *to->add_chain_heads();
+    head.set_recording(MakeRecordingName(row->recording));
+    head.set_lane(static_cast<int32_t>(row->lane));
+    head.set_segment(static_cast<int64_t>(row->id));
+    head.set_footer_sha256(absl::BytesToHexString(absl::string_view(
+        reinterpret_cast<const char*>(row->footer_sha256.data()), row->footer_sha256.size())));
+  }
 }
 
 v1::DiskGeometry ToProto(const DiskGeometry& geometry) {

@@ -50,6 +50,8 @@ v1::DiskGeometry ToProto(const DiskGeometry& geometry);
 // `used`: the catalog's segments.
 void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow>& used,
               v1::Archive* to);
+// `segments`: the catalog's, ordered by id.
+void AddChainHeads(const std::vector<SegmentRow>& segments, v1::Archive* to);
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder);
 v1::Recovery ToProto(const RecoveryReport& report);
 v1::Receiver ToProto(const ReceiverStatus& receiver);

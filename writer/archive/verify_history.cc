@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
 namespace sluice {
 namespace {
+
+std::string Hex(const Sha256& hash) {
+  return absl::BytesToHexString({reinterpret_cast<const char*>(hash.data()), hash.size()});
+}
 
 uint64_t Number(SegmentId id) { return static_cast<uint64_t>(id); }
 
@@ -85,6 +90,34 @@ void VerifyHistory::CheckChains(const Say& find, const Say& note) const {
         " found missing when the archive was opened at ", Time(row.ended),
         ": nothing here removed ", row.segments == 1 ? "it" : "them"));
   }
+}
+
+void VerifyHistory::CheckHead(const SegmentLink& head, const Say& find, const Say& note) const {
+  const uint64_t id = Number(head.id);
+  const std::string name = absl::StrCat("segment ", id, ", which was expected,");
+  for (const auto& [track, segments] : tracks_) {
+    const auto there = segments.find(id);
+    if (there == segments.end()) continue;
+    const Segment& segment = there->second;
+    if (segment.footer == head.footer) return;
+    return find(absl::StrCat(
+        name, segment.footer == Sha256{} ? " has no footer" : " has another footer",
+        " than the one with SHA-256 ", Hex(head.footer),
+        segment.footer == Sha256{} ? "" : absl::StrCat(": its own has ", Hex(segment.footer))));
+  }
+  if (unknown_.contains(id)) return note(absl::StrCat(name, " could not be looked at"));
+  for (const RemovalRow& row : removals_) {
+    if (row.reason == RemovalReason::kMissing) continue;
+    if (id < Number(row.first) || id > Number(row.last)) continue;
+    if (row.last == head.id && row.footer_sha256 != Sha256{} && row.footer_sha256 != head.footer) {
+      return find(absl::StrCat(name, " was removed (", RemovalReasonName(row.reason),
+                               "), but had another footer then: one with SHA-256 ",
+                               Hex(row.footer_sha256)));
+    }
+    return note(absl::StrCat(name, " was removed by ", Time(row.ended), " (",
+                             RemovalReasonName(row.reason), ")"));
+  }
+  find(absl::StrCat(name, " is not here, and no removal of it is recorded"));
 }
 
 VerifyHistory::Missing VerifyHistory::WhyMissing(uint64_t recording_uid, uint16_t lane,

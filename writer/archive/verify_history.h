@@ -36,6 +36,10 @@ class VerifyHistory {
   // before it is there, and is the one that is meant, or that its removal is recorded.
   void CheckChains(const Say& find, const Say& note) const;
 
+  // That a segment which somebody has written down is still there as it was, or that its removal is
+  // recorded.
+  void CheckHead(const SegmentLink& head, const Say& find, const Say& note) const;
+
   // Why something of the track may be missing between two of its segments.
   enum class Missing { kUnexplained, kUnknown, kRemoved, kCrash };
   Missing WhyMissing(uint64_t recording_uid, uint16_t lane, uint64_t after, uint64_t before) const;
