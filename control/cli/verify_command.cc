@@ -1,9 +1,20 @@
 // sluice verify: reads everything and says what does not hold.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "control/cli/command.h"
 #include "control/cli/options.h"
 #include "control/cli/progress.h"
@@ -25,6 +36,25 @@ struct Options {
   OutputFormat output = OutputFormat::kText;
   VerifyOptions verify;
 };
+
+// "17:0f3c...", as `sluice archive info` prints it.
+absl::StatusOr<SegmentLink> ParseHead(const std::string& text) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+  uint64_t id = 0;
+  SegmentLink head;
+  const bool hex = parts.second.size() == 2 * head.footer.size() &&
+                   std::all_of(parts.second.begin(), parts.second.end(), absl::ascii_isxdigit);
+  if (!absl::SimpleAtoi(parts.first, &id) || id == 0 || !hex) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text,
+                     "\" is not a segment's number, a colon and the 64 hexadecimal "
+                     "digits of its footer's SHA-256"));
+  }
+  const std::string bytes = absl::HexStringToBytes(parts.second);
+  head.id = SegmentId{id};
+  std::copy(bytes.begin(), bytes.end(), head.footer.begin());
+  return head;
+}
 
 // A daemon is asked only where its archive is: the files are read here.
 absl::StatusOr<std::string> Directory(const Options& options) {
@@ -57,6 +87,32 @@ int Run(const Options& options) {
   return report->ok() ? kExitOk : kExitDamage;
 }
 
+// Days, too, which Abseil does not know.
+absl::StatusOr<absl::Duration> ParseAge(const std::string& text) {
+  absl::string_view number = text;
+  double days = 0;
+  if (absl::ConsumeSuffix(&number, "d") && absl::SimpleAtod(number, &days) && days >= 0 &&
+      days < 1e6) {
+    return absl::Hours(24) * days;
+  }
+  return ParseDurationOption(text);
+}
+
+void AddAgeOption(CLI::App& app, Options& options) {
+  app.add_option_function<std::string>(
+         "--max-age",
+         [&options](const std::string& text) {
+           const absl::StatusOr<absl::Duration> age = ParseAge(text);
+           if (!age.ok() || *age == absl::ZeroDuration()) {
+             throw CLI::ValidationError("--max-age",
+                                        "\"" + text + "\" is not an age, such as 30d or 12h");
+           }
+           options.verify.max_age = *age;
+         },
+         "Likewise, if that was less than so long ago, as in 30d")
+      ->type_name("AGE");
+}
+
 }  // namespace
 
 void AddVerifyCommand(CLI::App& program, Action& action) {
@@ -67,13 +123,31 @@ void AddVerifyCommand(CLI::App& program, Action& action) {
   AddOutputOption(app, options->output, "text");
   app.add_flag("--fast", options->verify.fast,
                "Only headers, footers, chains and the catalog; no payload is read");
+  app.add_flag("--since-last", options->verify.since_last,
+               "Do not read again what was read in full before and was whole");
+  AddAgeOption(app, *options);
+  app.add_option_function<std::vector<std::string>>(
+         "--expect-head",
+         [options](const std::vector<std::string>& heads) {
+           for (const std::string& text : heads) {
+             const absl::StatusOr<SegmentLink> head = ParseHead(text);
+             if (!head.ok()) {
+               throw CLI::ValidationError("--expect-head", std::string(head.status().message()));
+             }
+             options->verify.expected_heads.push_back(*head);
+           }
+         },
+         "A chain's head that `archive info` showed once: damage unless that segment is still here "
+         "as it was, or its removal is recorded; may be given again")
+      ->type_name("ID:SHA256");
   AddSizeOption(app, "--rate", options->verify.bytes_per_second,
                 "Read at most so much a second, as in 50MiB (default: no limit)");
   app.footer(
       "Checks every checksum, every stream for holes, each recording's chain of segments for "
       "missing\n"
-      "and exchanged ones, and the catalog against the files. Changes nothing. Reads past the "
-      "page\n"
+      "and exchanged ones, and the catalog against the files. Changes nothing, but remembers in\n"
+      "VERIFIED which segments are whole, for --since-last and --max-age; these look at a\n"
+      "recording for holes only where all of its segments are read. Reads past the page\n"
       "cache; --rate keeps the disk for the recorder. Exit code 0: no damage; 1: damage; 2: it "
       "could not be checked.\n"
       "\n"

@@ -96,6 +96,10 @@ std::string VerifyText(const VerifyReport& report) {
   absl::StrAppend(&text, "checked ", Count(report.segments, "segment"), ", ",
                   Count(report.extents, "extent"), ", ", Count(report.streams, "stream"), ", ",
                   HumanSize(report.payload), " of payload");
+  if (report.segments_known > 0) {
+    absl::StrAppend(&text, " (", Count(report.segments_known, "segment"),
+                    " verified before, and not read again)");
+  }
   if (report.segments_skipped > 0) {
     absl::StrAppend(&text, " (", Count(report.segments_skipped, "segment"),
                     " reused meanwhile and skipped)");
@@ -109,6 +113,7 @@ std::string VerifyJson(const VerifyReport& report) {
   return absl::StrCat(
       "{\n \"ok\": ", report.ok() ? "true" : "false", ",\n \"segments\": ", report.segments,
       ",\n \"segmentsSkipped\": ", report.segments_skipped,
+      ",\n \"segmentsKnown\": ", report.segments_known,
       ",\n \"segmentsUnavailable\": ", report.segments_unavailable,
       ",\n \"extents\": ", Quoted(report.extents), ",\n \"fragments\": ", Quoted(report.fragments),
       ",\n \"streams\": ", Quoted(report.streams),

@@ -41,7 +41,7 @@ TEST(VerifyReportTest, Json) {
   report.findings = {"say \"bad\"\n"};
   EXPECT_EQ(VerifyJson(report),
             "{\n \"ok\": false,\n \"segments\": 1,\n \"segmentsSkipped\": 0,\n"
-            " \"segmentsUnavailable\": 0,\n"
+            " \"segmentsKnown\": 0,\n \"segmentsUnavailable\": 0,\n"
             " \"extents\": \"12\",\n \"fragments\": \"30\",\n \"streams\": \"3\",\n"
             " \"payloadBytes\": \"5242880\",\n \"damaged\": \"1\",\n"
             " \"findings\": [\"say \\\"bad\\\"\\n\"],\n \"notes\": [],\n \"recordings\": []\n}\n");

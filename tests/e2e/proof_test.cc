@@ -84,6 +84,53 @@ TEST_F(ProofTest, WhatTheRingRemovedIsAccountedForAndNoFinding) {
   EXPECT_EQ(Verify(archive()), "");
 }
 
+// What an operator wrote down once, held against the archive later.
+TEST_F(ProofTest, AChainHeadIsHeldToWhatWasWrittenDown) {
+  Record(1, 3 * kMiB);
+  const Json head =
+      AskSluice({"archive", "info", "--archive", archive()})["chainHeads"].elements().at(0);
+  EXPECT_EQ(head["recording"].text(), "recordings/feed");
+  const std::string segment = head["segment"].text();
+  const std::string hash = head["footerSha256"].text();
+  EXPECT_THAT(RunSluice({"archive", "info", "--archive", archive()}).out,
+              HasSubstr(segment + ":" + hash));
+  const auto expect = [&](const std::string& what) {
+    return RunSluice({"verify", "--archive", archive(), "--expect-head", what});
+  };
+  EXPECT_EQ(expect(segment + ":" + hash).code, 0);
+  const Outcome other = expect(segment + ":" + std::string(64, 'a'));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_THAT(other.out, HasSubstr("segment " + segment + ", which was expected, has another "));
+  const Outcome unknown = expect("999:" + hash);
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_THAT(unknown.out, HasSubstr("segment 999, which was expected, is not here, and no"));
+  EXPECT_EQ(expect(segment + ":12").code, 2);
+  // Once reused it is gone, but not in secret.
+  Record(2, 14 * kMiB);
+  Record(3, 14 * kMiB);
+  const Outcome removed = expect(segment + ":" + hash);
+  EXPECT_EQ(removed.code, 0) << removed.out;
+  EXPECT_THAT(removed.out, HasSubstr("segment " + segment + ", which was expected, was removed"));
+}
+
+// The newest segment, which no other one speaks of.
+TEST_F(ProofTest, AChainHeadThatIsGoneIsMissedByWhoWroteItDown) {
+  Record(1, 300'000);
+  Record(2, 300'000);
+  const Json head =
+      AskSluice({"archive", "info", "--archive", archive()})["chainHeads"].elements().at(0);
+  const std::string expected = head["segment"].text() + ":" + head["footerSha256"].text();
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(archive() + "/catalog.db" + suffix);
+  fs::resize_file(Segment(1), 0);
+  fs::resize_file(Segment(1), kMiB);
+  EXPECT_EQ(RunSluice({"archive", "rebuild", "--archive", archive()}).code, 0);
+  EXPECT_EQ(RunVerify().code, 0);
+  const Outcome outcome =
+      RunSluice({"verify", "--fast", "--archive", archive(), "--expect-head", expected});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("is not here, and no removal of it is recorded"));
+}
+
 TEST_F(ProofTest, AMissingSegmentStaysMissed) {
   Record(1, 8 * kMiB);
   fs::remove(Segment(kMiddle));
@@ -216,6 +263,43 @@ TEST_F(ProofTest, SegmentsJoinThoseThatWereImportedBefore) {
       RunSluice({"archive", "import", directory() + "/segment-2.seg", "--archive", archive()});
   EXPECT_EQ(refused.code, 1);
   EXPECT_THAT(refused.err, HasSubstr("has segment 2 already"));
+}
+
+// What was whole once is not read again, until it was long ago.
+TEST_F(ProofTest, SinceLastReadsWhatIsNew) {
+  Record(1, 3 * kMiB);
+  const auto known = [&](const Words& more) {
+    Words words = {"verify", "--archive", archive()};
+    words.insert(words.end(), more.begin(), more.end());
+    return AskSluice(words)["segmentsKnown"].number();
+  };
+  EXPECT_EQ(known({"--since-last"}), 0);
+  const auto count = [&] {
+    return AskSluice({"verify", "--fast", "--archive", archive()})["segments"].number();
+  };
+  const double all = count();
+  EXPECT_GT(all, 2);
+  EXPECT_EQ(known({"--since-last"}), all);
+  EXPECT_EQ(known({}), 0);  // all of it is read
+  Record(2, kMiB / 2);
+  EXPECT_EQ(known({"--since-last"}), all);
+  EXPECT_GT(count(), all);
+  EXPECT_EQ(known({"--max-age", "30d"}), count());
+  EXPECT_EQ(known({"--max-age", "1ns"}), 0);
+  // Damage in what is known is not looked for; it is when all is read, and then it is not known.
+  {
+    std::fstream bytes(Segment(0), std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(500'000);
+    bytes << "changed";
+  }
+  const Words since_last = {"verify", "--since-last", "--archive", archive()};
+  EXPECT_EQ(RunSluice(since_last).code, 0);
+  // Without the file nothing is known, whatever is in it.
+  std::ofstream(archive() + "/VERIFIED") << "sluice-verified 1\nsegment 1 1 0\n";
+  const Outcome outcome = RunSluice(since_last);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("VERIFIED: it is damaged, so every segment is read"));
+  EXPECT_EQ(RunSluice(since_last).code, 1);  // what is damaged was not called whole
 }
 
 // Headers and footers only: a missing segment is seen, a payload byte is not.

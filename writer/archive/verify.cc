@@ -10,9 +10,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/read_pace.h"
+#include "writer/archive/verified_file.h"
 #include "writer/archive/verify_coverage.h"
 #include "writer/archive/verify_history.h"
 #include "writer/archive/verify_segment.h"
@@ -27,6 +30,13 @@ uint64_t Number(SegmentId id) { return static_cast<uint64_t>(id); }
 
 // A recording on one lane, from one start of the recorder to its end.
 using TrackKey = std::tuple<uint64_t, uint16_t, uint32_t>;  // uid, lane, epoch
+
+TrackKey KeyOf(const SegmentRow& row) {
+  return {row.recording_uid, static_cast<uint16_t>(row.lane), row.epoch};
+}
+
+// What was read is not forgotten when this is cut off.
+constexpr absl::Duration kSaveInterval = absl::Minutes(1);
 
 struct Track {
   std::string recording;
@@ -58,6 +68,9 @@ class Verifier {
   void CheckStreams();
   void CheckTracks();
   void ReadRemovals();
+  void ReadStamps();
+  bool IsVerified(const SegmentRow& row) const;
+  void SaveStamps();
   void CheckHistory();
   void Advance(ByteCount bytes);
   std::string Path(uint32_t slot) const { return Archive::SegmentPath(directory_, meta_, slot); }
@@ -67,7 +80,13 @@ class Verifier {
   const VerifyProgress& progress_;
   const VerifyOptions options_;
   ReadPace pace_{options_.bytes_per_second};
+  const UnixNanos started_{absl::GetCurrentTimeNanos()};
+  VerifiedSegments verified_;  // before
+  VerifiedSegments fresh_;     // now
+  absl::Time saved_ = absl::Now();
+  std::set<TrackKey> partly_read_;
   ArchiveMeta meta_;
+  bool saved_failed_ = false;
   std::map<uint32_t, std::string> missing_;  // disks that are not there, and why
   bool held_ = false;                        // somebody records into it
   std::unique_ptr<Catalog> catalog_;
@@ -200,7 +219,12 @@ SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row
   }
   const bool sealed = parts->empty() ? row.sealed : parts->front().sealed;
   const FileOffset durable = parts->empty() ? row.durable : parts->front().durable;
-  const VerifyDepth depth = options_.fast ? VerifyDepth::kStructure : VerifyDepth::kFull;
+  const bool known = sealed && !options_.fast && IsVerified(row);
+  if (known) {
+    ++report_.segments_known;
+    partly_read_.insert(KeyOf(row));
+  }
+  const VerifyDepth depth = options_.fast || known ? VerifyDepth::kStructure : VerifyDepth::kFull;
   const auto advance = [this](ByteCount bytes) {
     pace_.Wait(bytes);
     Advance(bytes);
@@ -228,11 +252,14 @@ SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row
 }
 
 void Verifier::Merge(const SegmentRow& row, const std::string& recording, SegmentResult result) {
-  const TrackKey key = {row.recording_uid, static_cast<uint16_t>(row.lane), row.epoch};
+  const TrackKey key = KeyOf(row);
   ++report_.segments;
   report_.extents += result.extents;
   report_.fragments += result.fragments;
   report_.payload += result.payload;
+  if (result.sealed && result.read_in_full && result.findings.empty()) {
+    fresh_[Number(row.id)] = StampOf(result.footer_sha256, started_);
+  }
   for (std::string& finding : result.findings) Find(std::move(finding));
   for (const auto& [stream, coverage] : result.streams) streams_[stream].Add(coverage);
   for (const uint64_t stream : result.stream_ids) track_of_stream_[stream] = key;
@@ -250,7 +277,44 @@ void Verifier::Merge(const SegmentRow& row, const std::string& recording, Segmen
 void Verifier::CheckKnownSegments() {
   for (const SegmentRow& row : rows_) total_ += row.durable - FileOffset{0};
   Advance({});
-  for (const SegmentRow& row : rows_) CheckSegment(row);
+  for (const SegmentRow& row : rows_) {
+    CheckSegment(row);
+    if (absl::Now() - saved_ > kSaveInterval) SaveStamps();
+  }
+  SaveStamps();
+}
+
+void Verifier::ReadStamps() {
+  if (!options_.since_last && options_.max_age == absl::ZeroDuration()) return;
+  absl::StatusOr<VerifiedSegments> verified = ReadVerified(directory_);
+  if (verified.ok()) {
+    verified_ = *std::move(verified);
+  } else if (!absl::IsNotFound(verified.status())) {
+    report_.notes.push_back(
+        absl::StrCat(verified.status().message(), ", so every segment is read"));
+  }
+}
+
+bool Verifier::IsVerified(const SegmentRow& row) const {
+  const UnixNanos at = VerifiedAt(verified_, row.id, row.footer_sha256);
+  if (at.value == 0) return false;
+  if (options_.max_age == absl::ZeroDuration()) return true;
+  return absl::FromUnixNanos(started_.value) - absl::FromUnixNanos(at.value) < options_.max_age;
+}
+
+// Whoever may only read the archive verifies it all the same.
+void Verifier::SaveStamps() {
+  saved_ = absl::Now();
+  if (fresh_.empty()) return;
+  std::set<uint64_t> there;
+  for (const SegmentRow& row : rows_) there.insert(Number(row.id));
+  const absl::Status saved = AddVerified(directory_, fresh_, there);
+  fresh_.clear();
+  if (saved.ok() || saved_failed_) return;
+  saved_failed_ = true;
+  if (!options_.since_last && options_.max_age == absl::ZeroDuration()) return;
+  report_.notes.push_back(
+      absl::StrCat("what was verified is not remembered for the next time: ", saved.message()));
 }
 
 // Segments that are there though the catalog does not say so: what a crash left for the next
@@ -289,6 +353,7 @@ bool Verifier::WasLost(uint64_t stream, uint64_t begin, uint64_t end) {
 void Verifier::CheckStreams() {
   report_.streams = track_of_stream_.size();
   for (auto& [id, coverage] : streams_) {
+    if (partly_read_.contains(track_of_stream_[id])) continue;
     const std::string name = StreamIdToString(StreamId{id});
     coverage.Check(
         [&](uint64_t begin, uint64_t end, uint64_t segment) {
@@ -315,6 +380,7 @@ void Verifier::CheckStreams() {
 
 void Verifier::CheckTracks() {
   for (auto& [key, track] : tracks_) {
+    if (partly_read_.contains(key)) continue;
     const std::string name = absl::StrCat("recording \"", track.recording, "\" on lane ",
                                           std::get<1>(key), " in epoch ", std::get<2>(key));
     track.written.Check(
@@ -353,8 +419,10 @@ void Verifier::CheckTracks() {
 }
 
 void Verifier::CheckHistory() {
-  history_.CheckChains([this](std::string finding) { Find(std::move(finding)); },
-                       [this](std::string note) { report_.notes.push_back(std::move(note)); });
+  const auto find = [this](std::string finding) { Find(std::move(finding)); };
+  const auto note = [this](std::string said) { report_.notes.push_back(std::move(said)); };
+  history_.CheckChains(find, note);
+  for (const SegmentLink& head : options_.expected_heads) history_.CheckHead(head, find, note);
   if (catalog_ == nullptr) return;
   const absl::StatusOr<std::vector<RecordingRow>> recordings = catalog_->Recordings();
   if (!recordings.ok()) return Find(std::string(recordings.status().message()));
@@ -379,6 +447,7 @@ absl::StatusOr<VerifyReport> Verifier::Run() {
   held_ = Archive::Holder(directory_).ok();
   SLUICE_RETURN_IF_ERROR(OpenCatalog());
   LookAtDisks();
+  ReadStamps();
   CheckKnownSegments();
   CheckUnknownSegments();
   ReadRemovals();

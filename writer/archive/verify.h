@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "ingest/units.h"
 #include "writer/catalog/removal.h"
 #include "writer/ledger.h"
+#include "writer/segment/segment_link.h"
 
 namespace sluice {
 
@@ -53,6 +55,8 @@ struct VerifyReport {
   ByteCount payload;
   // Reused, or deleted, while they were read.
   uint32_t segments_skipped = 0;
+  // Read in full before, and not again.
+  uint32_t segments_known = 0;
   // On disks that are not there; each disk has its note.
   uint32_t segments_unavailable = 0;
   // How much does not hold. Each is one sentence in `findings`, of which the first
@@ -74,6 +78,14 @@ struct VerifyOptions {
   bool fast = false;
   // How much is read in a second at most, so that recording is not disturbed; zero: no limit.
   ByteCount bytes_per_second;
+  // Not read again, but for header and footer: sealed segments that were read in full before and
+  // were whole, at any time (`since_last`) or less than `max_age` ago. Streams and accounts that
+  // have a part in such a segment are not looked at for holes.
+  bool since_last = false;
+  absl::Duration max_age = absl::ZeroDuration();
+  // Footers that were written down elsewhere: each segment has to be there with this hash, or its
+  // removal has to be recorded.
+  std::vector<SegmentLink> expected_heads;
 };
 
 // `done` grows to `total` as segments are read.
@@ -85,7 +97,8 @@ using VerifyProgress = std::function<void(ByteCount done, ByteCount total)>;
 // it, that the accounts add up, and that the catalog says the same. And of every track, over all
 // epochs, that each segment follows the one that it names, or that this one's removal is recorded.
 //
-// Only reads. Another process may be recording into the archive; what it reuses meanwhile is
+// Only reads, and remembers in DIR/VERIFIED which segments were read in full and are whole, if it
+// may. Another process may be recording into the archive; what it reuses meanwhile is
 // skipped. An error means that there is no archive that could be checked.
 absl::StatusOr<VerifyReport> VerifyArchive(const std::string& directory,
                                            const VerifyProgress& progress,
