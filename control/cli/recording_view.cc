@@ -47,6 +47,11 @@ void AddFigures(const v1::RecordingFigures& figures, Properties& properties) {
   if (figures.buffer_waits() > 0) {
     properties.Add("Waits for memory", absl::StrCat(figures.buffer_waits()));
   }
+  if (figures.segment_waits().count() > 0) {
+    properties.Add("Waits for a segment",
+                   absl::StrCat(figures.segment_waits().count(), ", the longest ",
+                                HumanDuration(ToDuration(figures.segment_waits().longest()))));
+  }
   if (figures.write_errors() > 0) {
     properties.Add("Write errors", absl::StrCat(figures.write_errors()));
   }

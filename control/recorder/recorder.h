@@ -20,6 +20,7 @@
 #include "writer/back_pressure.h"
 #include "writer/ledger.h"
 #include "writer/retention/policy.h"
+#include "writer/segment/wait_times.h"
 
 namespace sluice {
 
@@ -67,6 +68,8 @@ struct RecordingStatus {
   uint64_t buffer_waits = 0;         // how often receiving paused for want of memory
   uint64_t write_errors = 0;         // writes that failed and were repeated elsewhere
   uint64_t handed_over = 0;          // connections that went to the lane whose queue carries them
+  WaitTimes segment_waits;           // of lanes that had nothing to write into
+  absl::Duration longest_write;      // that the disk took for one of ours
   ZeroCopyCounters zero_copy;
   absl::Duration durable_lag;  // age of the oldest byte that is not durable yet
 };

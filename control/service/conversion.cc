@@ -91,6 +91,12 @@ v1::RecordingFigures FiguresToProto(const RecordingStatus& status) {
   zero_copy.set_handed_to_copy(Count(status.zero_copy.handed_to_copy));
   zero_copy.set_steered_away(Count(status.zero_copy.steered_away));
   figures.set_handed_over(Count(status.handed_over));
+  v1::RecordingFigures::SegmentWaits& waits = *figures.mutable_segment_waits();
+  waits.set_count(Count(status.segment_waits.count));
+  *waits.mutable_total() = ToProtoDuration(status.segment_waits.total);
+  *waits.mutable_longest() = ToProtoDuration(status.segment_waits.longest);
+  for (const uint64_t waits_of : status.segment_waits.classes) waits.add_classes(Count(waits_of));
+  *figures.mutable_longest_write() = ToProtoDuration(status.longest_write);
   *figures.mutable_durable_lag() = ToProtoDuration(status.durable_lag);
   return figures;
 }

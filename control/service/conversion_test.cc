@@ -54,6 +54,10 @@ RecordingStatus Live() {
   status.buffer_waits = 7;
   status.write_errors = 8;
   status.durable_lag = absl::Milliseconds(1250);
+  status.segment_waits.Add(absl::Microseconds(200));
+  status.segment_waits.Add(absl::Milliseconds(2));
+  status.segment_waits.Add(absl::Minutes(2));
+  status.longest_write = absl::Milliseconds(30);
   return status;
 }
 
@@ -163,6 +167,17 @@ TEST(ConversionTest, ALiveRecording) {
   EXPECT_EQ(figures.write_errors(), 8);
   EXPECT_EQ(figures.durable_lag().seconds(), 1);
   EXPECT_EQ(figures.durable_lag().nanos(), 250'000'000);
+  const v1::RecordingFigures::SegmentWaits& waits = figures.segment_waits();
+  EXPECT_EQ(waits.count(), 3);
+  EXPECT_EQ(waits.total().seconds(), 120);
+  EXPECT_EQ(waits.total().nanos(), 2'200'000);
+  EXPECT_EQ(waits.longest().seconds(), 120);
+  ASSERT_EQ(waits.classes_size(), 16);
+  EXPECT_EQ(waits.classes(0), 1);
+  EXPECT_EQ(waits.classes(1), 0) << "2 ms are not shorter than 2 ms";
+  EXPECT_EQ(waits.classes(2), 1);
+  EXPECT_EQ(waits.classes(15), 1);
+  EXPECT_EQ(figures.longest_write().nanos(), 30'000'000);
 }
 
 TEST(ConversionTest, ARecordingThatHasStoppedInThisRun) {

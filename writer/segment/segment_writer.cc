@@ -191,6 +191,22 @@ void SegmentWriter::StartWrites(Segment& segment) {
   }
 }
 
+// After what can be started was: what is left either waits for the disk or for a segment.
+void SegmentWriter::NoteWait() {
+  bool lacks = false;
+  if (WritesInFlight() < options_.writes_in_flight_max) {
+    for (const Segment& segment : segments_) {
+      lacks |= !segment.loan && segment.queued_at < segment.extents.size();
+    }
+  }
+  if (lacks == lacks_segment_since_.has_value()) return;
+  if (lacks) {
+    lacks_segment_since_ = now_;
+  } else {
+    counters_.segment_waits.Add(now_ - *std::exchange(lacks_segment_since_, std::nullopt));
+  }
+}
+
 void SegmentWriter::OnWrite(const Completion& done) {
   WriteOp* const op = writes_.Find(done.tag);
   SLUICE_CHECK(op != nullptr);
@@ -235,6 +251,7 @@ void SegmentWriter::OnWrite(const Completion& done) {
     segment.seal = Segment::kFooterWritten;
     return;
   }
+  counters_.longest_write = std::max(counters_.longest_write, ring_->Monotonic() - placed->started);
   counters_.disk += ByteCount{placed->extent.header().extent_bytes};
   counters_.payload += ByteCount{placed->extent.header().payload_bytes};
   ++counters_.extents;
@@ -486,6 +503,7 @@ absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
   if (finishing_ && !segments_.empty()) Close(segments_.back());
   RequestLoan(now);
   for (Segment& segment : segments_) StartWrites(segment);
+  NoteWait();
 
   if (!failure_.ok()) return SweepLost();
   for (Segment& segment : segments_) Seal(segment);

@@ -23,6 +23,7 @@
 #include "writer/segment/file_io.h"
 #include "writer/segment/footer_builder.h"
 #include "writer/segment/segment_keeper.h"
+#include "writer/segment/wait_times.h"
 
 namespace sluice {
 
@@ -63,6 +64,10 @@ struct SegmentWriterCounters {
   uint64_t streams_closed = 0;  // closed, and published as durable to their end
   uint64_t write_errors = 0;
   uint64_t extents = 0;
+  // While an extent that could have been given to the disk had no segment to go to. Until the
+  // keeper's answer is needed it is not waited for.
+  WaitTimes segment_waits;
+  absl::Duration longest_write;  // from when the kernel was given it until it had completed it
 };
 
 // Segments stand in line. Extents go into the last one. A segment that is full, or that the disk
@@ -192,6 +197,7 @@ class SegmentWriter {
   void AssignSpare();
   void RequestLoan(absl::Duration now);
   void StartWrites(Segment& segment);
+  void NoteWait();
   void OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why);
   void MoveQueued(Segment& segment);
   void AvoidDisk(Segment& segment, const absl::Status& why);
@@ -233,6 +239,7 @@ class SegmentWriter {
   bool loan_requested_ = false;
   absl::Duration next_request_;  // not before
   absl::Status refusal_;         // RESOURCE_EXHAUSTED, when that was the last answer
+  std::optional<absl::Duration> lacks_segment_since_;  // see segment_waits
   OpTable<WriteOp> writes_;
   OpTable<SyncOp> syncs_;
 

@@ -858,6 +858,36 @@ TEST(SegmentWriterTest, WhenNoSegmentMayGoItSaysSoAndAsksAgain) {
   rig.ExpectAllDurable();
 }
 
+// Only what could have been written waits for a segment: not the writer that asks for one in time.
+TEST(SegmentWriterTest, HowLongItHadNoSegment) {
+  Rig rig(1);
+  rig.keeper.delay = absl::Milliseconds(5);
+  rig.Append(1, 4000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.writer->counters().segment_waits.count == 1; }));
+  const WaitTimes& waits = rig.writer->counters().segment_waits;
+  EXPECT_GE(waits.longest, absl::Milliseconds(5));
+  EXPECT_LT(waits.longest, absl::Milliseconds(8));
+  EXPECT_EQ(waits.classes[3], 1u);
+  // The next one is asked for in time, but does not come in time.
+  rig.keeper.delay = absl::Milliseconds(700);
+  while (rig.writer->segment_number() == 1) {
+    ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+    rig.Append(1, 10'000);
+    rig.Turn();
+    EXPECT_EQ(waits.count, 1u) << "there was room in the first";
+  }
+  const absl::Duration full = rig.ring.Monotonic();
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+  rig.Append(1, 10'000);
+  ASSERT_TRUE(rig.RunUntil([&] { return waits.count == 2; }));
+  EXPECT_GE(waits.longest, absl::Milliseconds(500));
+  EXPECT_LE(waits.longest, rig.ring.Monotonic() - full);
+  EXPECT_EQ(waits.classes[10], 1u);
+  EXPECT_GT(rig.writer->counters().longest_write, absl::ZeroDuration());
+  ASSERT_TRUE(rig.Finish());
+  rig.ExpectAllDurable();
+}
+
 // What has a segment is sealed as ever; what waits for one is counted as lost.
 TEST(SegmentWriterTest, AWriterThatGivesUpWaitingFinishes) {
   for (uint64_t seed = 1; seed <= 50 && !::testing::Test::HasFailure(); ++seed) {
@@ -911,6 +941,12 @@ TEST(SegmentWriterTest, TheNextSegmentIsThereBeforeItIsNeeded) {
     ASSERT_EQ(rig.writer->segment_number(), 1u) << "the segment is full, nothing was asked for";
   }
   ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.lent.size() == 2; }));
+  while (rig.writer->segment_number() == 1) {
+    ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+    rig.Append(1, 10'000);
+    rig.Turn();
+  }
+  ASSERT_EQ(rig.writer->counters().segment_waits.count, 1u) << "for the first, and for no other";
   ASSERT_TRUE(rig.Finish());
   rig.ExpectAllDurable();
   EXPECT_FALSE(rig.keeper.lent.at(SegmentId{2}).returned);  // until the writer is gone
