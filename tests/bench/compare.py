@@ -19,10 +19,10 @@ import tempfile
 from measure import BenchError
 from receivers import GIB, MIB, NC, NC_DD, SOCAT, BareLoop, Fio, Sluice
 from report import Results, Targets, print_header
+from sizes import byte_size
 from startup import startup_seconds
 from transfer import Bench
 
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 STREAMS = 1000
 
 SLUICE = Sluice("sluice")
@@ -34,12 +34,6 @@ PEERS = [NC, SOCAT, NC_DD]
 ROWS = {"sluice": SLUICE, "sluice-no-crc": SLUICE_NO_CRC, "bare-loop": BARE_LOOP,
         "nc": NC, "socat": SOCAT, "nc-dd": NC_DD, "fio": Fio(),
         "sluice-many": SLUICE_MANY, "bare-loop-many": BARE_LOOP_MANY}
-
-
-def byte_size(text):
-    number = text.removesuffix("B").removesuffix("i")
-    unit = number[-1:] if number[-1:].isalpha() else ""
-    return int(float(number.removesuffix(unit)) * UNITS[unit])
 
 
 def parse_arguments():

@@ -51,15 +51,20 @@ def _commit():
 
 def print_header(bench, repeats):
     blocks = "written before (recycled)" if bench.written_blocks else "new"
+    print_run(bench.directory, [
+        ("bytes", f"{bench.bytes} a repeat, {repeats} repeats, interleaved"), ("blocks", blocks)])
+
+
+def print_run(directory, more):
+    """Where and when; `more`: pairs of a name and a value."""
     load = os.getloadavg()[0]
     for name, value in (
             ("date", time.strftime("%Y-%m-%d %H:%M:%S %z")),
             ("commit", _commit()),
             ("kernel", platform.release()),
             ("CPU", f"{_cpu_model()}, {os.cpu_count()} cores, load {load:.2f} at the start"),
-            ("disk", _disk(bench.directory)),
-            ("bytes", f"{bench.bytes} a repeat, {repeats} repeats, interleaved"),
-            ("blocks", blocks)):
+            ("disk", _disk(directory)),
+            *more):
         print(f"{name:8}{value}")
     print(flush=True)
 
