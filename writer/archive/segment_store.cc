@@ -150,6 +150,7 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
     pending_.Add(std::move(update));
   }
   AuditFilledHolds();
+  if (const absl::Status status = TellOfGivenUp(); !status.ok()) OnCatalog(status);
   if (pending_.empty()) return FlushAudit();
   // Updates of segments that were given away meanwhile have no place any more.
   std::vector<SegmentUpdate> updates = pending_.Take();
@@ -169,10 +170,29 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
 
 // ---- lending
 
+void SegmentStore::GiveUp(const Slot& slot) {
+  if (slot.in_catalog) {
+    OnCatalog(catalog_->ForgetSegment(slot.row.id));
+  } else {
+    unheard_[slot.row.slot] = slot;
+  }
+}
+
+absl::Status SegmentStore::TellOfGivenUp() {
+  while (!unheard_.empty()) {
+    const Slot& slot = unheard_.begin()->second;
+    SLUICE_RETURN_IF_ERROR(catalog_->BeginSegment(slot.row, slot.replaced));
+    SLUICE_RETURN_IF_ERROR(catalog_->ForgetSegment(slot.row.id));
+    unheard_.erase(unheard_.begin());
+    ++changes_;
+  }
+  return absl::OkStatus();
+}
+
 void SegmentStore::Return(SegmentId segment) {
   Slot* const slot = Find(segment);
   if (slot == nullptr || slot->state != SlotState::kOpen) return;
-  if (slot->in_catalog) OnCatalog(catalog_->ForgetSegment(segment));
+  GiveUp(*slot);
   uint64_t& last = last_of_track_[{slot->row.recording_uid, slot->row.lane}];
   if (last == static_cast<uint64_t>(segment)) last = slot->previous;
   Vacate(slot->row.slot, /*usable=*/true);
@@ -255,6 +275,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   slot.row.previous = SegmentId{slot.previous};
   slot_of_[slot.row.id] = index;
   retention_.Add(RetentionSegmentOf(slot.row));
+  unheard_.erase(index);  // whatever was here, the catalog hears now
   const absl::Status begun = catalog_->BeginSegment(slot.row, why);
   slot.in_catalog = begun.ok();
   OnCatalog(begun);
@@ -272,7 +293,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   absl::Status status = files_->WriteHeader(index, header);
   if (status.ok()) status = files_->Sync(index);
   if (!status.ok()) {
-    if (slot.in_catalog) OnCatalog(catalog_->ForgetSegment(slot.row.id));
+    GiveUp(slot);
     Vacate(index, /*usable=*/false);
     return status;
   }

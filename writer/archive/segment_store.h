@@ -88,7 +88,9 @@ class SegmentStore {
   // Takes the updates over, and tells the catalog of these and of what it refused before.
   void Publish(std::vector<SegmentUpdate> updates);
   // Whether something waits for a catalog that takes it: Publish({}) tries again.
-  bool unpublished() const { return !pending_.empty() || !pending_audit_.empty(); }
+  bool unpublished() const {
+    return !pending_.empty() || !pending_audit_.empty() || !unheard_.empty();
+  }
 
   absl::Status PutRecording(const RecordingRow& row);
   // FAILED_PRECONDITION: it is being written, or somebody holds some of it.
@@ -158,6 +160,8 @@ class SegmentStore {
   void Vacate(uint32_t index, bool usable);
   SegmentHeader HeaderOf(const Slot& slot) const;
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
+  void GiveUp(const Slot& slot);
+  absl::Status TellOfGivenUp();
   RemovalCause Cause(RemovalReason reason) const;
   RemovalCause CauseOf(RetentionRule rule) const;
   absl::Status SavePolicy();
@@ -186,7 +190,10 @@ class SegmentStore {
   TrackLinks sealed_;                                              // the last of each track
   UpdateQueue pending_;                                            // not in the catalog yet
   std::vector<AuditRow> pending_audit_;                            // likewise
-  bool exhausted_ = false;                                         // and the audit says so
+  // Segments, by slot, that the catalog refused to begin and that were given up again: it still
+  // believes in what they have replaced.
+  std::map<uint32_t, Slot> unheard_;
+  bool exhausted_ = false;  // and the audit says so
   UnixNanos exhausted_at_;
   UnixNanos tidy_not_before_;
   RemovalCounts removals_;

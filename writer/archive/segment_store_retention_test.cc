@@ -1,4 +1,7 @@
 // The store with a real catalog, files in memory, and a clock that the test turns.
+#include <sys/resource.h>
+
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -19,6 +22,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 class MemoryFiles final : public SlotFiles {
@@ -369,6 +373,59 @@ TEST_F(SegmentStoreRetentionTest, GoesByTheRules) {
     expected.push_back(added);
     EXPECT_EQ(Stored(), expected);
   }
+}
+
+// While it lives, the catalog's disk is full.
+class FullCatalog {
+ public:
+  FullCatalog() {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullCatalog() { setrlimit(RLIMIT_FSIZE, &before_); }
+  FullCatalog(const FullCatalog&) = delete;
+  FullCatalog& operator=(const FullCatalog&) = delete;
+
+ private:
+  rlimit before_;
+};
+
+// The segment that the loan has replaced is gone from the disk, so it must go from the catalog too.
+TEST_F(SegmentStoreRetentionTest, ALoanThatTheCatalogRefusedAndThatCameBackHasReplacedASegment) {
+  Fill(1, kSlots);
+  {
+    const FullCatalog full;
+    const auto loan = Lend(1);
+    ASSERT_TRUE(loan.ok()) << loan.status();
+    store_->Return(loan->id);
+    EXPECT_THAT(Stored(), Contains(1));
+    EXPECT_TRUE(store_->unpublished());
+    store_->Publish({});
+    EXPECT_TRUE(store_->unpublished());
+  }
+  store_->Publish({});
+  EXPECT_FALSE(store_->unpublished());
+  EXPECT_THAT(Stored(), SizeIs(kSlots - 1));
+  EXPECT_THAT(Stored(), Not(Contains(1)));
+  EXPECT_THAT(*catalog_->Removals(), SizeIs(1));
+  Fill(1, 3);
+  EXPECT_THAT(Stored(), SizeIs(kSlots));
+}
+
+TEST_F(SegmentStoreRetentionTest, ASlotThatIsLentAgainHasNothingMoreToSayOfItsLastLoan) {
+  Fill(1, kSlots);
+  {
+    const FullCatalog full;
+    store_->Return(Lend(1)->id);
+  }
+  const SegmentId next = Record(1);
+  EXPECT_FALSE(store_->unpublished());
+  EXPECT_THAT(Stored(), Contains(static_cast<uint64_t>(next)));
+  EXPECT_THAT(Stored(), SizeIs(kSlots));
+  EXPECT_THAT(Stored(), Not(Contains(1)));
 }
 
 }  // namespace
