@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,7 @@
 #include "ingest/status_macros.h"
 #include "writer/archive/replaced_segment.h"
 #include "writer/archive/row_check.h"
+#include "writer/archive/stream_ends.h"
 #include "writer/archive/track_links.h"
 #include "writer/extent/extent_codec.h"
 #include "writer/segment/file_io.h"
@@ -89,6 +91,10 @@ SegmentUpdate UpdateOf(const SegmentHeader& header, const FooterBuilder& footer)
   return update;
 }
 
+std::tuple<uint64_t, uint16_t, uint32_t> TrackOf(const SegmentHeader& header) {
+  return {header.recording_uid, header.lane, header.epoch};
+}
+
 // The writer's rule makes sure of it; that there was such a writer is not taken for granted.
 bool FooterFits(const FooterBuilder& footer, const ExtentIndex& extent, uint64_t segment_bytes) {
   std::set<uint64_t> streams;
@@ -105,7 +111,10 @@ bool FooterFits(const FooterBuilder& footer, const ExtentIndex& extent, uint64_t
 class Recovery {
  public:
   Recovery(Archive& archive, Catalog& catalog, const RecoveryOptions& options)
-      : archive_(archive), catalog_(catalog), options_(options) {}
+      : archive_(archive),
+        catalog_(catalog),
+        options_(options),
+        stream_ends_([this](StreamId stream) { return EndInCatalog(stream); }) {}
 
   absl::StatusOr<RecoveryReport> Run();
   // When the catalog has taken it all: no header is left that cannot be read.
@@ -128,8 +137,11 @@ class Recovery {
   absl::Status TakeIn(const SegmentHeader& header, const SegmentFooter& footer,
                       const SegmentUpdate& update);
   struct Open;
-  absl::Status ScanAndSeal(const Open& open);
-  bool Continues(const ExtentIndex& extent, bool over_holes);
+  absl::Status TakeInUnpublished(const Open& open);
+  absl::Status TakeInSealed(const Open& open, SegmentReader& reader, const SegmentFooter& footer,
+                            const Sha256& hash);
+  absl::Status Seal(const Open& open, const FooterBuilder& footer);
+  std::optional<uint64_t> EndInCatalog(StreamId stream);
   absl::StatusOr<FooterBuilder> Scan(const Open& open);
   absl::StatusOr<std::vector<ExtentIndex>> FindExtents(SegmentReader& reader, const Open& open,
                                                        FileOffset* durable, absl::Status* end);
@@ -164,15 +176,19 @@ class Recovery {
   std::set<uint64_t> broken_off_;
   bool ids_lost_ = false;
   std::vector<uint32_t> unreadable_;  // slots with a damaged header
-  // Open segments with their durable marks, to be scanned in the order of their ids.
+  // Segments of which the catalog does not know that they are sealed, with their durable marks:
+  // to be taken in in the order of their ids.
   struct Open {
     SegmentHeader header;
     FileOffset mark;
     bool was_sealed = false;  // and has lost its footer
+    bool has_trailer = false;
   };
   std::map<uint64_t, Open> open_;
-  std::map<uint64_t, uint64_t> stream_ends_;  // in what has been scanned
-  TrackLinks links_;                          // what is sealed, or was once
+  // Recording, lane and epoch of those that were not sealed.
+  std::set<std::tuple<uint64_t, uint16_t, uint32_t>> open_tracks_;
+  StreamEnds stream_ends_;  // in what has been scanned
+  TrackLinks links_;        // what is sealed, or was once
   // What headers that the catalog did not know say of the segments before them, by id.
   std::map<uint64_t, ReplacedSegment> replaced_;
   // Open segments in which nothing held, and the segments that footers name as their predecessors:
@@ -395,13 +411,12 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
   if (footer_status.ok() && was_sealed && !options_.compare_catalog) {
     return absl::OkStatus();  // nothing new
   }
-  if (footer_status.ok()) {
+  if (footer_status.ok() && was_sealed) {
     absl::StatusOr<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(Path(slot));
     if (!reader.ok()) return reader.status();
     Sha256 hash;
     const absl::StatusOr<SegmentFooter> footer = (*reader)->ReadFooter(&hash);
-    if (footer.ok() && was_sealed) return Compare(header, *footer, hash, *row);
-    if (footer.ok()) return Index(header, *footer, hash);
+    if (footer.ok()) return Compare(header, *footer, hash, *row);
     footer_status = footer.status();
   }
   // A torn footer is what a crash leaves; a footer that was durable is not torn by one.
@@ -411,8 +426,52 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
                         "); what its extents still say was taken in again"),
            "its extents are read, and it gets a footer of those that hold");
   }
-  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}, was_sealed};
+  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}, was_sealed,
+                              footer_status.ok()};
   return absl::OkStatus();
+}
+
+absl::Status Recovery::TakeInUnpublished(const Open& open) {
+  const SegmentHeader& header = open.header;
+  if (open.has_trailer && !open.was_sealed) {
+    SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentReader> reader,
+                            SegmentReader::Open(Path(header.slot)));
+    Sha256 hash;
+    const absl::StatusOr<SegmentFooter> footer = reader->ReadFooter(&hash);
+    if (footer.ok()) return TakeInSealed(open, *reader, *footer, hash);
+  }
+  open_tracks_.insert(TrackOf(header));
+  absl::StatusOr<FooterBuilder> footer = Scan(open);
+  if (absl::IsFailedPrecondition(footer.status())) return footer.status();
+  if (footer.ok()) return Seal(open, *footer);
+  if (options_.dry_run && open.was_sealed) return absl::OkStatus();  // cut off
+  Damage(header.slot, footer.status().message());
+  report_.slots_kept_out.push_back(header.slot);
+  return catalog_.ForgetSegment(SegmentId{header.segment_id});
+}
+
+// A footer says that the extents before it in its track are durable, too. But where a write had
+// been refused the segment before may have lost its own footer, and with it what stands behind the
+// hole; then streams end there, and this one gets a footer of what is left of it.
+absl::Status Recovery::TakeInSealed(const Open& open, SegmentReader& reader,
+                                    const SegmentFooter& footer, const Sha256& hash) {
+  const SegmentHeader& header = open.header;
+  if (!open_tracks_.contains(TrackOf(header))) return Index(header, footer, hash);
+  FooterBuilder kept;
+  for (const ExtentRecord& record : footer.extents) {
+    const absl::StatusOr<ExtentIndex> extent = reader.ReadExtentIndex({record.offset});
+    if (!extent.ok()) return Index(header, footer, hash);  // damage, which verify tells of
+    const StreamEnds::Fit fit = stream_ends_.Add(*extent, /*over_holes=*/false);
+    if (fit == StreamEnds::Fit::kLeavesHole) break;
+    if (fit == StreamEnds::Fit::kRepeated) continue;
+    kept.Add(extent->at, extent->header, extent->fragments, extent->events);
+  }
+  if (kept.extent_count() == footer.extents.size()) return Index(header, footer, hash);
+  report_.notes.push_back(absl::StrCat(
+      "segment ", header.segment_id, " in ", Path(header.slot),
+      " goes on where a segment before it was lost: ", footer.extents.size() - kept.extent_count(),
+      " of its ", footer.extents.size(), " extents are left out"));
+  return Seal(open, kept);
 }
 
 // Takes a sealed segment in again when the catalog says something else than its footer. One whose
@@ -463,40 +522,11 @@ absl::Status Recovery::TakeIn(const SegmentHeader& header, const SegmentFooter& 
   return absl::OkStatus();
 }
 
-// Power may take the end of one segment and leave the begin of the next, which was written at the
-// same time and was not durable either. A stream ends where its first byte is missing: whether
-// the extent goes on where earlier ones, of segments that were scanned before, have ended. A gap
-// that it tells of is not missing. `over_holes`: it does not matter.
-bool Recovery::Continues(const ExtentIndex& extent, bool over_holes) {
-  struct Range {
-    uint64_t stream, begin, end;
-    auto operator<=>(const Range&) const = default;
-  };
-  std::vector<Range> ranges;
-  for (const FragmentEntry& fragment : extent.fragments) {
-    ranges.push_back(
-        {fragment.stream_id, fragment.stream_offset, fragment.stream_offset + fragment.length});
-  }
-  for (const StreamEvent& event : extent.events) {
-    if (event.type != StreamEventType::kGap) continue;
-    ranges.push_back({event.stream_id, event.stream_offset, event.stream_offset + event.gap_bytes});
-  }
-  std::sort(ranges.begin(), ranges.end());
-  std::map<uint64_t, uint64_t> ends;
-  for (const Range& range : ranges) {
-    const auto at = ends.find(range.stream);
-    const auto known = stream_ends_.find(range.stream);
-    uint64_t reached = range.begin;  // nothing is known of it
-    if (at != ends.end()) {
-      reached = at->second;
-    } else if (known != stream_ends_.end()) {
-      reached = known->second;
-    }
-    if (range.begin > reached && !over_holes) return false;
-    ends[range.stream] = std::max(reached, range.end);
-  }
-  for (const auto& [stream, end] : ends) stream_ends_[stream] = end;
-  return true;
+// What is published precedes what is scanned.
+std::optional<uint64_t> Recovery::EndInCatalog(StreamId stream) {
+  const absl::StatusOr<StreamRow> row = catalog_.Stream(stream);
+  if (!row.ok()) return std::nullopt;
+  return row->durable.value;
 }
 
 // The next extent of the segment behind one that does not hold. In [from, to) all had been durable;
@@ -565,10 +595,12 @@ absl::StatusOr<FooterBuilder> Recovery::Scan(const Open& open) {
       if (end = reader->CheckPayload(extent); !end.ok()) break;
     }
     if (!FooterFits(footer, extent, header.segment_bytes)) break;
-    if (!Continues(extent, open.was_sealed)) {
+    const StreamEnds::Fit fit = stream_ends_.Add(extent, /*over_holes=*/open.was_sealed);
+    if (fit == StreamEnds::Fit::kLeavesHole) {
       end = absl::OutOfRangeError("an extent leaves a hole in a stream");
       break;
     }
+    if (fit == StreamEnds::Fit::kRepeated) continue;
     footer.Add(extent.at, extent.header, extent.fragments, extent.events);
   }
   if (footer.data_end() < open.mark) {
@@ -593,21 +625,13 @@ absl::StatusOr<Sha256> Recovery::WriteFooter(const SegmentHeader& header,
   return FooterSha256(bytes.span());
 }
 
-absl::Status Recovery::ScanAndSeal(const Open& open) {
+absl::Status Recovery::Seal(const Open& open, const FooterBuilder& footer) {
   const SegmentHeader& header = open.header;
   const SegmentId id{header.segment_id};
-  absl::StatusOr<FooterBuilder> footer = Scan(open);
-  if (absl::IsFailedPrecondition(footer.status())) return footer.status();
-  if (!footer.ok() && options_.dry_run && open.was_sealed) return absl::OkStatus();  // cut off
-  if (!footer.ok()) {
-    Damage(header.slot, footer.status().message());
-    report_.slots_kept_out.push_back(header.slot);
-    return catalog_.ForgetSegment(id);
-  }
-  if (footer->empty() && open.was_sealed) {
+  if (footer.empty() && open.was_sealed) {
     return catalog_.ForgetSegment(id, {RemovalReason::kMissing, "", {absl::GetCurrentTimeNanos()}});
   }
-  if (footer->empty()) {  // nothing held: the slot is free
+  if (footer.empty()) {  // nothing held: the slot is free
     empty_[header.segment_id] = header;
     return catalog_.ForgetSegment(id);
   }
@@ -618,16 +642,16 @@ absl::Status Recovery::ScanAndSeal(const Open& open) {
   const SegmentLink previous = links_.Before(header.recording_uid, LaneId{header.lane}, id);
   if (!open.was_sealed) {
     Step(Path(header.slot), absl::StrCat("segment ", header.segment_id, " was never closed"),
-         absl::StrCat("it gets a footer of its ", footer->payload().value, " bytes that hold"));
+         absl::StrCat("it gets a footer of its ", footer.payload().value, " bytes that hold"));
   }
   const absl::Status synced = Sync(header.slot);
   const absl::StatusOr<Sha256> sealed =
-      synced.ok() ? WriteFooter(header, *footer, previous) : absl::StatusOr<Sha256>(synced);
+      synced.ok() ? WriteFooter(header, footer, previous) : absl::StatusOr<Sha256>(synced);
   if (!sealed.ok()) {
     Damage(header.slot, sealed.status().message());
     report_.slots_kept_out.push_back(header.slot);
   }
-  SegmentUpdate update = UpdateOf(header, *footer);
+  SegmentUpdate update = UpdateOf(header, footer);
   update.sealed = sealed.ok();
   if (sealed.ok()) {
     update.previous = previous;
@@ -637,7 +661,7 @@ absl::Status Recovery::ScanAndSeal(const Open& open) {
   SLUICE_RETURN_IF_ERROR(catalog_.BeginSegment(RowOf(header)));
   SLUICE_RETURN_IF_ERROR(catalog_.Publish({&update, 1}));
   ++report_.segments_sealed;
-  report_.payload_recovered += footer->payload();
+  report_.payload_recovered += footer.payload();
   return absl::OkStatus();
 }
 
@@ -755,7 +779,7 @@ absl::StatusOr<RecoveryReport> Recovery::Run() {
     SLUICE_RETURN_IF_ERROR(RecoverSlot(slot, row == rows_.end() ? Row() : Row(row->second)));
   }
   for (const auto& [id, open] : open_) {
-    SLUICE_RETURN_IF_ERROR(ScanAndSeal(open));
+    SLUICE_RETURN_IF_ERROR(TakeInUnpublished(open));
   }
   for (const auto& [slot, row] : rows_) {
     if (slot >= archive_.meta().segment_count)

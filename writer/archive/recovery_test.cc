@@ -16,6 +16,7 @@
 namespace sluice {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -389,6 +390,98 @@ TEST_F(RecoveryTest, AStreamEndsWhereItsFirstByteIsMissing) {
   EXPECT_EQ(catalog_->Stream(kA)->durable.value, kBytes.size());
   EXPECT_EQ(catalog_->Stream(kB)->durable.value, 2 * kBytes.size());
   EXPECT_THAT(*catalog_->StreamParts(kA), SizeIs(1));
+}
+
+// A write was refused, and what stands behind it is lost with the footer that knew of it. The
+// segment after it was sealed all the same, but nobody had been told yet.
+TEST_F(RecoveryTest, AStreamEndsWhereItsFirstByteIsMissingThoughMoreWasSealed) {
+  PutRecording();
+  const uint64_t bytes = kBytes.size();
+  TestSegment first(archive_.Segment(1, 5));
+  first.Add({{kA, 0, kBytes}, {kB, 0, kBytes}}, {TestSegment::Open(kA), TestSegment::Open(kB)});
+  const FileOffset refused = first.Add({{kA, bytes, kBytes}});
+  first.at(refused) ^= std::byte{1};
+  first.Add({{kA, 2 * bytes, kBytes}});
+  first.WriteTo(archive_.SegmentPath(5));
+  TestSegment second(archive_.Segment(2, 3));
+  second.Add({{kA, bytes, kBytes}}, {TestSegment::Continued(kA, bytes)});
+  second.Add({{kB, bytes, kBytes}}, {TestSegment::Continued(kB, bytes)});
+  second.Add({{kA, 3 * bytes, kBytes}});
+  second.Seal();
+  second.WriteTo(archive_.SegmentPath(3));
+  Begin(1, 5);
+  Begin(2, 3);
+
+  const RecoveryReport report = Run();
+  EXPECT_EQ(report.segments_sealed, 2u);
+  EXPECT_EQ(report.segments_indexed, 0u);
+  EXPECT_THAT(report.notes, Contains(HasSubstr("1 of its 3 extents")));
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, 2 * bytes);
+  EXPECT_EQ(catalog_->Stream(kB)->durable.value, 2 * bytes);
+}
+
+TEST_F(RecoveryTest, WhatComesBeforeInTheCatalogLeavesNoHoleEither) {
+  PutRecording();
+  const uint64_t bytes = kBytes.size();
+  TestSegment first(archive_.Segment(1, 5));
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+  first.Seal();
+  first.WriteTo(archive_.SegmentPath(5));
+  Begin(1, 5);
+  Publish(first, true);
+  // Of the second nothing has reached the disk but its header.
+  TestSegment second(archive_.Segment(2, 3));
+  second.WriteTo(archive_.SegmentPath(3));
+  TestSegment third(archive_.Segment(3, 1));
+  third.Add({{kA, 2 * bytes, kBytes}}, {TestSegment::Continued(kA, 2 * bytes)});
+  third.WriteTo(archive_.SegmentPath(1));
+  Begin(2, 3);
+  Begin(3, 1);
+  Run();
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, bytes);
+  EXPECT_THAT(*catalog_->StreamParts(kA), SizeIs(1));
+}
+
+// The disk refused a write that it had taken, so that it was written again; neither segment was
+// sealed.
+TEST_F(RecoveryTest, WhatWasWrittenTwiceIsThereOnce) {
+  PutRecording();
+  const uint64_t bytes = kBytes.size();
+  TestSegment first(archive_.Segment(1, 5));
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+  first.Add({{kA, bytes, kBytes}});
+  first.WriteTo(archive_.SegmentPath(5));
+  TestSegment second(archive_.Segment(2, 3));
+  second.Add({{kA, bytes, kBytes}}, {TestSegment::Continued(kA, bytes)});
+  second.Add({{kA, 2 * bytes, kBytes}});
+  second.WriteTo(archive_.SegmentPath(3));
+  Begin(1, 5);
+  Begin(2, 3);
+  EXPECT_EQ(Run().segments_sealed, 2u);
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, 3 * bytes);
+  const auto parts = catalog_->StreamParts(kA);
+  ASSERT_THAT(*parts, SizeIs(2));
+  EXPECT_EQ((*parts)[0].end.value, 2 * bytes);
+  EXPECT_EQ((*parts)[1].begin.value, 2 * bytes);
+}
+
+TEST_F(RecoveryTest, AGapIsNothingThatIsMissing) {
+  PutRecording();
+  const uint64_t bytes = kBytes.size();
+  TestSegment first(archive_.Segment(1, 5));
+  first.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)});
+  first.WriteTo(archive_.SegmentPath(5));
+  // One between the segments, and one at the very end.
+  TestSegment second(archive_.Segment(2, 3));
+  second.Add({{kA, bytes + 500, kBytes}},
+             {TestSegment::Continued(kA, bytes), TestSegment::Gap(kA, bytes, 500)});
+  second.Add({}, {TestSegment::Gap(kA, 2 * bytes + 500, 70)});
+  second.WriteTo(archive_.SegmentPath(3));
+  Begin(1, 5);
+  Begin(2, 3);
+  EXPECT_EQ(Run().segments_sealed, 2u);
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, 2 * bytes + 570);
+  EXPECT_EQ(catalog_->Stream(kA)->dropped.value, 570u);
 }
 
 // What is whole on the disk is not given up for its header.
