@@ -43,6 +43,20 @@ void AddDaemon(const v1::Daemon& daemon, Properties& properties) {
   }
 }
 
+void AddVerification(const v1::Verification& verification, Properties& properties) {
+  std::string text = absl::StrCat(verification.segments_verified(), " segments read, ",
+                                  verification.segments_damaged(), " with damage");
+  if (verification.has_last_pass_time()) {
+    absl::StrAppend(&text, "; all that was due by ", ShowTime(verification.last_pass_time()));
+  }
+  if (verification.has_next_time()) {
+    absl::StrAppend(&text, ", next ", ShowTime(verification.next_time()));
+  }
+  if (verification.waiting()) absl::StrAppend(&text, "; waits, because writes are late");
+  properties.Add("Verify", text);
+  for (const std::string& damage : verification.damage()) properties.Add("Damage", damage);
+}
+
 absl::Status Run(const Options& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Target> target, Target::Open(options.target));
   const auto stub = v1::StatusService::NewStub(target->channel());
@@ -58,6 +72,7 @@ absl::Status Run(const Options& options) {
     Properties properties(std::cout);
     if (status.has_daemon()) AddDaemon(status.daemon(), properties);
     AddArchive(status.archive(), properties);
+    if (status.has_verification()) AddVerification(status.verification(), properties);
     for (const std::string& warning : status.warnings()) properties.Add("Warning", warning);
     for (const std::string& note : status.recovery().notes()) properties.Add("Recovery", note);
   }

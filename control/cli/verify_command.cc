@@ -13,13 +13,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "control/cli/command.h"
 #include "control/cli/options.h"
 #include "control/cli/progress.h"
 #include "control/cli/target.h"
 #include "control/cli/verify_report.h"
+#include "control/config/age.h"
 #include "ingest/status_macros.h"
 #include "proto/sluice/v1/status.grpc.pb.h"
 #include "writer/archive/verify.h"
@@ -87,25 +87,13 @@ int Run(const Options& options) {
   return report->ok() ? kExitOk : kExitDamage;
 }
 
-// Days, too, which Abseil does not know.
-absl::StatusOr<absl::Duration> ParseAge(const std::string& text) {
-  absl::string_view number = text;
-  double days = 0;
-  if (absl::ConsumeSuffix(&number, "d") && absl::SimpleAtod(number, &days) && days >= 0 &&
-      days < 1e6) {
-    return absl::Hours(24) * days;
-  }
-  return ParseDurationOption(text);
-}
-
 void AddAgeOption(CLI::App& app, Options& options) {
   app.add_option_function<std::string>(
          "--max-age",
          [&options](const std::string& text) {
            const absl::StatusOr<absl::Duration> age = ParseAge(text);
-           if (!age.ok() || *age == absl::ZeroDuration()) {
-             throw CLI::ValidationError("--max-age",
-                                        "\"" + text + "\" is not an age, such as 30d or 12h");
+           if (!age.ok()) {
+             throw CLI::ValidationError("--max-age", std::string(age.status().message()));
            }
            options.verify.max_age = *age;
          },

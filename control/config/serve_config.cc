@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "control/config/age.h"
 #include "control/config/config_text.h"
 #include "control/config/recording_rules.h"
 #include "control/config/size.h"
@@ -28,6 +29,7 @@ namespace {
 using Place = ConfigText::Place;
 namespace pb = config::v1;
 
+constexpr ByteCount kVerifyRateDefault = MiB(50);
 constexpr uint32_t kLanesMax = 64;
 constexpr ByteCount kRegionMin = MiB(4);
 constexpr ByteCount kRegionDefault = MiB(64);
@@ -283,6 +285,19 @@ void ReadReceiver(const Place& root, const pb::Config& from, RecorderOptions* to
   if (!plan.ok()) place.Wrong(std::string(plan.status().message()));
 }
 
+void ReadVerify(const Place& place, const pb::Verify& from, ServeConfig* to) {
+  const absl::StatusOr<absl::Duration> interval = ParseAge(from.interval());
+  if (!interval.ok() || *interval < absl::Seconds(1)) {
+    place.Wrong("interval", absl::StrCat("interval: \"", from.interval(),
+                                         "\" is not a duration of at least 1s, such as \"7d\""));
+  } else {
+    to->verify_interval = *interval;
+  }
+  to->verify_rate = kVerifyRateDefault;
+  if (!from.has_rate()) return;
+  to->verify_rate = ReadSize(place, "rate", from.rate());
+}
+
 }  // namespace
 
 absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::string& name) {
@@ -299,6 +314,7 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
   }
   ReadLanes(root, from, &config.recorder);
   ReadReceiver(root, from, &config.recorder);
+  if (from.has_verify()) ReadVerify(root.Sub("verify"), from.verify(), &config);
   config.unix_socket = ReadSocket(root, from);
   config.recorder.archive.purpose = "serve";
   config.recorder.archive.socket_path = config.unix_socket;

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "control/recorder/recorder.h"
+#include "ingest/units.h"
 
 namespace sluice {
 
@@ -15,6 +17,9 @@ struct ServeConfig {
   RecorderOptions recorder;  // archive.purpose and archive.socket_path are set
   std::string unix_socket;   // absolute
   std::vector<RecordingSpec> recordings;
+  // Reading again what was sealed, in the background. Zero interval: it is not done.
+  absl::Duration verify_interval = absl::ZeroDuration();
+  ByteCount verify_rate;  // a second
 };
 
 // NOT_FOUND or PERMISSION_DENIED when the file cannot be read. INVALID_ARGUMENT: one sentence a

@@ -165,7 +165,7 @@ TEST(ServeConfigTest, UnknownFieldsLikeNoneGetTheList) {
   EXPECT_EQ(
       RefusalOfLine("bananas: 2"),
       "c:2:1: unknown field \"bananas\"; there are: archive, lanes, region_size, api, receiver, "
-      "retention_class, recording");
+      "retention_class, verify, recording");
 }
 
 TEST(ServeConfigTest, TheArchiveIsRequired) {
@@ -324,6 +324,19 @@ TEST_F(LoadConfigTest, SaysWhichFileCannotBeRead) {
   ASSERT_EQ(chmod(path_.c_str(), 0), 0);
   EXPECT_EQ(LoadConfig(path_).status().code(), absl::StatusCode::kPermissionDenied);
   ASSERT_EQ(unlink(path_.c_str()), 0);
+}
+
+TEST(ServeConfigTest, VerifiesInTheBackgroundWhenAsked) {
+  const std::string archive = "archive { directory: \"/tmp/a\" }\n";
+  EXPECT_EQ(ParseConfig(archive, "c")->verify_interval, absl::ZeroDuration());
+  const auto config = ParseConfig(archive + "verify { interval: \"7d\" rate: \"1MiB\" }", "c");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->verify_interval, absl::Hours(168));
+  EXPECT_EQ(config->verify_rate, MiB(1));
+  EXPECT_EQ(ParseConfig(archive + "verify { interval: \"1h\" }", "c")->verify_rate, MiB(50));
+  const auto wrong = ParseConfig(archive + "verify { interval: \"weekly\" }", "c");
+  EXPECT_EQ(wrong.status().message(),
+            "c:2:10: interval: \"weekly\" is not a duration of at least 1s, such as \"7d\"");
 }
 
 }  // namespace

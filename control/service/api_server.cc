@@ -58,7 +58,7 @@ ApiServer::ApiServer(const Options& options)
     : archive_(options.recorder, DirectoryOf(options)),
       recordings_(&archive_),
       streams_(&archive_, options.readers_max),
-      status_(&archive_),
+      status_(&archive_, options.verification),
       retention_(&archive_) {}
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Options& options) {

@@ -6,6 +6,7 @@
 #include <grpcpp/server.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,6 +19,7 @@
 #include "control/service/status_service.h"
 #include "control/service/stream_service.h"
 #include "control/service/unix_listener.h"
+#include "writer/archive/background_verify.h"
 
 namespace sluice {
 
@@ -32,6 +34,8 @@ class ApiServer {
     // Empty: the server can only be reached through InProcessChannel().
     std::string unix_socket = "";
     mode_t unix_socket_mode = 0600;
+    // What the background says, if there is one; called on gRPC's threads.
+    std::function<BackgroundVerifyStatus()> verification = nullptr;
     // Calls of ReadStream at a time; more get RESOURCE_EXHAUSTED.
     int readers_max = 32;
   };

@@ -353,6 +353,19 @@ v1::ArchiveHolder ToProto(const ArchiveHolder& holder) {
   return to;
 }
 
+v1::Verification ToProto(const BackgroundVerifyStatus& status) {
+  v1::Verification to;
+  to.set_segments_verified(static_cast<int64_t>(status.segments_verified));
+  to.set_segments_damaged(static_cast<int32_t>(status.segments_damaged));
+  for (const std::string& damage : status.damage) to.add_damage(damage);
+  to.set_waiting(status.yielding);
+  if (status.last_pass != absl::InfinitePast()) {
+    *to.mutable_last_pass_time() = ToTimestamp(status.last_pass);
+  }
+  if (status.next != absl::InfinitePast()) *to.mutable_next_time() = ToTimestamp(status.next);
+  return to;
+}
+
 v1::Recovery ToProto(const RecoveryReport& report) {
   v1::Recovery to;
   to.set_segments_sealed(static_cast<int32_t>(report.segments_sealed));

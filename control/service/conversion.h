@@ -20,6 +20,7 @@
 #include "proto/sluice/v1/status.pb.h"
 #include "proto/sluice/v1/streams.pb.h"
 #include "writer/archive/archive.h"
+#include "writer/archive/background_verify.h"
 #include "writer/archive/recovery.h"
 #include "writer/catalog/catalog.h"
 
@@ -54,6 +55,7 @@ void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow
 void AddChainHeads(const std::vector<SegmentRow>& segments, v1::Archive* to);
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder);
 v1::Recovery ToProto(const RecoveryReport& report);
+v1::Verification ToProto(const BackgroundVerifyStatus& status);
 v1::Receiver ToProto(const ReceiverStatus& receiver);
 v1::Daemon DaemonToProto(const RecorderStatus& status);
 

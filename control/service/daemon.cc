@@ -3,6 +3,7 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <future>
@@ -22,6 +23,7 @@
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
+#include "writer/archive/background_verify.h"
 #include "writer/catalog/catalog.h"
 
 namespace sluice {
@@ -39,6 +41,16 @@ std::string Describe(const RecordingStatus& status) {
   return absl::StrCat("connects to ", status.spec.address.ToString());
 }
 
+// Whether a recording waits for its disk.
+bool WritesAreLate(const RecorderStatus& status) {
+  constexpr absl::Duration kSlack = absl::Seconds(1);
+  return std::any_of(
+      status.recordings.begin(), status.recordings.end(), [&](const RecordingStatus& recording) {
+        const absl::Duration usual = recording.spec.flush_interval + recording.spec.sync_interval;
+        return !recording.waiting.empty() || recording.durable_lag > usual + kSlack;
+      });
+}
+
 // One run of the daemon. Members end in the opposite order: the API before the recorder.
 class Daemon {
  public:
@@ -48,13 +60,16 @@ class Daemon {
 
   absl::Status Run() {
     SLUICE_RETURN_IF_ERROR(OpenRecorder());
+    StartVerifying();
     SLUICE_RETURN_IF_ERROR(StartApi());
     SLUICE_RETURN_IF_ERROR(StartRecordings());
     const int signal = WatchUntilSignal();
+    if (verifier_ != nullptr) verifier_->Stop();
     log_.info("{}: draining {} recordings", strsignal(signal), CountRecording());
     Drain();
     api_->Shutdown();
     api_.reset();
+    verifier_.reset();
     recorder_.reset();
     log_.info("ended");
     return absl::OkStatus();
@@ -83,8 +98,27 @@ class Daemon {
     return absl::OkStatus();
   }
 
+  void StartVerifying() {
+    if (config_.verify_interval == absl::ZeroDuration()) return;
+    BackgroundVerifyOptions options;
+    options.directory = recorder_->archive().directory();
+    options.interval = config_.verify_interval;
+    options.bytes_per_second = config_.verify_rate;
+    options.must_yield = [this] { return WritesAreLate(recorder_->Status()); };
+    options.damaged = [this](const std::string& path, const std::string& finding) {
+      log_.warn("verify: {}", finding);
+      recorder_->keeper().Audit("verify", "damage found", path, finding);
+    };
+    verifier_ = std::make_unique<BackgroundVerifier>(std::move(options));
+    log_.info("verify: each sealed segment every {}, at most {} a second",
+              absl::FormatDuration(config_.verify_interval), FormatSize(config_.verify_rate));
+  }
+
   absl::Status StartApi() {
     ApiServer::Options options;
+    if (verifier_ != nullptr) {
+      options.verification = [this] { return verifier_->status(); };
+    }
     options.recorder = recorder_.get();
     options.archive_directory = config_.recorder.archive.directory;
     options.unix_socket = config_.unix_socket;
@@ -204,6 +238,7 @@ class Daemon {
   std::unique_ptr<Catalog> catalog_;
   DropWatch drops_;
   std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<BackgroundVerifier> verifier_;
   std::unique_ptr<ApiServer> api_;
 };
 

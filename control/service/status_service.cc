@@ -67,6 +67,7 @@ v1::Status StatusService::GetFromRecorder() {
     response.add_warnings(absl::StrCat("the catalog cannot be read: ", catalog.message()));
   }
   for (const auto& [id, known] : recordings) *response.add_recordings() = ToProto(known);
+  if (verification_) *response.mutable_verification() = ToProto(verification_());
   return response;
 }
 

@@ -2,15 +2,23 @@
 #ifndef CONTROL_SERVICE_STATUS_SERVICE_H_
 #define CONTROL_SERVICE_STATUS_SERVICE_H_
 
+#include <functional>
+#include <utility>
+
 #include "control/service/served_archive.h"
 #include "proto/sluice/v1/status.grpc.pb.h"
+#include "writer/archive/background_verify.h"
 
 namespace sluice {
 
 // Owned by the ApiServer; called on gRPC's threads.
 class StatusService final : public v1::StatusService::Service {
  public:
-  explicit StatusService(const ServedArchive* archive) : archive_(archive) {}
+  using Verification = std::function<BackgroundVerifyStatus()>;
+
+  // `verification`: null without one.
+  StatusService(const ServedArchive* archive, Verification verification)
+      : archive_(archive), verification_(std::move(verification)) {}
 
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
                          v1::Status* response) override;
@@ -22,6 +30,7 @@ class StatusService final : public v1::StatusService::Service {
   absl::StatusOr<v1::Status> GetFromFiles();
 
   const ServedArchive* const archive_;
+  const Verification verification_;
 };
 
 }  // namespace sluice

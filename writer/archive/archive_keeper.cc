@@ -392,6 +392,15 @@ std::vector<RemovedSegment> ArchiveKeeper::ApplyRetention(const std::string& act
       .IgnoreError();
   return all;
 }
+void ArchiveKeeper::Audit(const std::string& actor, const std::string& action,
+                          const std::string& object, const std::string& detail) {
+  impl_
+      ->Call([&] {
+        impl_->store().Audit(actor, action, object, detail);
+        return absl::OkStatus();
+      })
+      .IgnoreError();
+}
 Retention ArchiveKeeper::retention() const {
   std::optional<Retention> copy;
   impl_

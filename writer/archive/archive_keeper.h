@@ -51,6 +51,9 @@ class ArchiveKeeper final : public SegmentKeeper {
   absl::StatusOr<HoldState> ReleaseHold(const std::string& id, const std::string& actor);
   // Removes all that is due now, a few segments at a time, so that recordings go on.
   std::vector<RemovedSegment> ApplyRetention(const std::string& actor);
+  // One more row of the audit.
+  void Audit(const std::string& actor, const std::string& action, const std::string& object,
+             const std::string& detail);
   // A copy of what it knows.
   Retention retention() const;
   RemovalCounts removals() const;

@@ -111,8 +111,8 @@ absl::StatusOr<CarriedSegment> VerifyCarriedSegment(const std::string& path) {
     return absl::DataLossError(
         absl::StrCat(path, ": no segment can have ", segment.header.segment_bytes, " bytes"));
   }
-  const SegmentResult result =
-      VerifySealedSegment(*reader, std::nullopt, VerifyDepth::kFull, [](ByteCount) {});
+  const SegmentResult result = VerifySealedSegment(*reader, std::nullopt, VerifyDepth::kFull,
+                                                   [](ByteCount) { return true; });
   if (!result.findings.empty()) return absl::DataLossError(result.findings.front());
   SLUICE_ASSIGN_OR_RETURN(const SegmentFooter footer, reader->ReadFooter());
   segment.origin = result.origin;

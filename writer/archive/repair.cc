@@ -183,6 +183,7 @@ void Repair::ReadExtents(const Archive& archive) {
     done += bytes;
     pace_.Wait(bytes);
     if (progress_) progress_(done, total);
+    return true;
   };
   for (const auto& reader : sealed) {
     const SegmentResult result =

@@ -228,6 +228,7 @@ SegmentResult Verifier::ReadSegment(SegmentReader& reader, const SegmentRow& row
   const auto advance = [this](ByteCount bytes) {
     pace_.Wait(bytes);
     Advance(bytes);
+    return true;
   };
   SegmentResult result = sealed ? VerifySealedSegment(reader, *parts, depth, advance)
                                 : VerifyOpenSegment(reader, *parts, durable, advance);

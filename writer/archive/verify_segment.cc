@@ -13,7 +13,7 @@ uint64_t Number(SegmentId id) { return static_cast<uint64_t>(id); }
 
 class SegmentVerifier {
  public:
-  SegmentVerifier(SegmentReader& reader, const std::function<void(ByteCount)>& advance)
+  SegmentVerifier(SegmentReader& reader, const VerifyAdvance& advance)
       : reader_(reader), advance_(advance) {}
 
   void ReadSealed(VerifyDepth depth, std::optional<absl::Span<const StreamPart>> parts);
@@ -31,7 +31,7 @@ class SegmentVerifier {
   void CheckParts(absl::Span<const StreamPart> parts, absl::Span<const StreamRecord> records);
 
   SegmentReader& reader_;
-  const std::function<void(ByteCount)>& advance_;
+  const VerifyAdvance& advance_;
   FooterBuilder rebuilt_;
   SegmentResult result_;
 };
@@ -72,7 +72,10 @@ void SegmentVerifier::ReadExtents(const SegmentFooter& footer) {
     } else {
       ReadExtent(*extent);
     }
-    advance_({record.extent_bytes});
+    if (!advance_({record.extent_bytes})) {
+      result_.stopped = true;
+      return;
+    }
   }
   if (result_.findings.empty()) CheckFooter(footer);
 }
@@ -108,7 +111,10 @@ void SegmentVerifier::ReadExtentsUpTo(FileOffset durable) {
     }
     ReadExtent(*extent);
     at = at + ByteCount{extent->header.extent_bytes};
-    advance_({extent->header.extent_bytes});
+    if (!advance_({extent->header.extent_bytes})) {
+      result_.stopped = true;
+      return;
+    }
   }
   if (durable.value > 0 && at != durable) {
     Find(absl::StrCat(reader_.path(), " at ", durable.value,
@@ -232,15 +238,14 @@ void SegmentVerifier::CheckParts(absl::Span<const StreamPart> parts,
 
 SegmentResult VerifySealedSegment(SegmentReader& reader,
                                   std::optional<absl::Span<const StreamPart>> parts,
-                                  VerifyDepth depth,
-                                  const std::function<void(ByteCount)>& advance) {
+                                  VerifyDepth depth, const VerifyAdvance& advance) {
   SegmentVerifier verifier(reader, advance);
   verifier.ReadSealed(depth, parts);
   return verifier.Take();
 }
 
 SegmentResult VerifyOpenSegment(SegmentReader& reader, absl::Span<const StreamPart> parts,
-                                FileOffset durable, const std::function<void(ByteCount)>& advance) {
+                                FileOffset durable, const VerifyAdvance& advance) {
   SegmentVerifier verifier(reader, advance);
   verifier.ReadOpen(durable, parts);
   return verifier.Take();

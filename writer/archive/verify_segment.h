@@ -41,6 +41,8 @@ struct SegmentResult {
   SegmentOrigin origin;       // a sealed one's that is chained
   Sha256 footer_sha256 = {};  // zeros: it has no footer that could be read
 
+  bool stopped = false;  // by `advance`: what is here is not all
+
   // Only when its extents were read.
   bool read_in_full = false;
   std::map<uint64_t, Coverage> streams;         // what they have, and what gaps tell of
@@ -49,14 +51,16 @@ struct SegmentResult {
   Coverage dropped;                             // likewise, by policy
 };
 
-// `parts`: what the catalog says of it; none: there is no catalog. `advance` is told how many bytes
-// were looked at, piece by piece.
+// Told how many bytes were looked at, piece by piece. False: no more is read.
+using VerifyAdvance = std::function<bool(ByteCount)>;
+
+// `parts`: what the catalog says of it; none: there is no catalog.
 SegmentResult VerifySealedSegment(SegmentReader& reader,
                                   std::optional<absl::Span<const StreamPart>> parts,
-                                  VerifyDepth depth, const std::function<void(ByteCount)>& advance);
+                                  VerifyDepth depth, const VerifyAdvance& advance);
 // Up to its durable mark; always in full.
 SegmentResult VerifyOpenSegment(SegmentReader& reader, absl::Span<const StreamPart> parts,
-                                FileOffset durable, const std::function<void(ByteCount)>& advance);
+                                FileOffset durable, const VerifyAdvance& advance);
 
 }  // namespace sluice
 
