@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "control/cli/archive_disk_command.h"
 #include "control/cli/archive_view.h"
 #include "control/cli/command.h"
@@ -15,6 +17,7 @@
 #include "control/cli/json.h"
 #include "control/cli/options.h"
 #include "control/cli/target.h"
+#include "control/cli/terminal.h"
 #include "control/service/conversion.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
@@ -30,6 +33,7 @@ struct Options {
   OutputFormat output = OutputFormat::kText;
   ByteCount capacity;
   ByteCount segment;
+  ByteCount catalog = {};
   std::vector<std::string> disks;
 };
 
@@ -62,6 +66,8 @@ absl::StatusOr<v1::Archive> Look(const std::string& directory) {
   }
   AddDisks(LookAtDisks(directory, meta), segments, &archive);
   AddChainHeads(segments, &archive);
+  SLUICE_ASSIGN_OR_RETURN(const CatalogSize size, (*catalog)->Size());
+  *archive.mutable_catalog() = ToProto(size, meta.catalog);
   return archive;
 }
 
@@ -82,12 +88,15 @@ absl::Status Create(const Options& options) {
   wanted.directory = directory;
   wanted.capacity = options.capacity;
   wanted.segment = options.segment;
+  wanted.catalog = options.catalog;
   wanted.purpose = "create";
   for (const std::string& disk : options.disks) wanted.disks.push_back({disk, {}});
   {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
-    SLUICE_RETURN_IF_ERROR(
-        Catalog::Open(Archive::CatalogPath(directory), Catalog::Mode::kReadWrite).status());
+    SLUICE_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Catalog> catalog,
+        Catalog::Open(Archive::CatalogPath(directory), Catalog::Mode::kReadWrite));
+    SLUICE_RETURN_IF_ERROR(catalog->SetAside(archive->meta().catalog));
   }
   return Info(options);
 }
@@ -95,7 +104,17 @@ absl::Status Create(const Options& options) {
 absl::StatusOr<RecoveryReport> RecoverInto(Archive& archive, const std::string& catalog_path) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
                           Catalog::Open(catalog_path, Catalog::Mode::kReadWrite));
-  return Recover(archive, *catalog, /*rebuild=*/true);
+  LiveLine line;
+  RecoveryOptions options;
+  options.rebuild = true;
+  options.progress = [&line, drawn = absl::InfinitePast()](uint32_t done, uint32_t of) mutable {
+    constexpr absl::Duration kRedraw = absl::Milliseconds(100);
+    const absl::Time now = absl::Now();
+    if (!line.visible() || (now - drawn < kRedraw && done < of)) return;
+    drawn = now;
+    line.Draw(absl::StrCat("rebuild  ", done, " of ", of, " segments").substr(0, line.width() - 1));
+  };
+  return Recover(archive, *catalog, options);
 }
 
 // A damaged catalog is kept, under another name, for whoever wants to look into it.
@@ -160,6 +179,9 @@ void AddArchiveCommand(CLI::App& program, Action& action) {
   AddSizeOption(create, "--segment-size", options->segment,
                 "The unit in which old data goes (default: capacity / 64, between 16MiB and "
                 "256MiB)");
+  AddSizeOption(create, "--catalog-size", options->catalog,
+                "The most that the catalog takes beside it, set aside at once; a stream costs some "
+                "240 bytes (default: capacity / 32, between 8MiB and 16GiB)");
   create
       .add_option("--disk", options->disks,
                   "One more directory, on a disk of its own, as large as the archive's if there is "

@@ -24,6 +24,18 @@ std::string Describe(const v1::Disk& disk) {
                       disk.segments_used(), " of ", disk.segment_count(), " segments used", use);
 }
 
+std::string Describe(const v1::Catalog& catalog) {
+  std::string text = Size(catalog.used_bytes());
+  text += catalog.bound_bytes() == 0 ? ", without a bound"
+                                     : absl::StrCat(" of ", Size(catalog.bound_bytes()));
+  if (catalog.log_bytes() != 0) absl::StrAppend(&text, " and a log of ", Size(catalog.log_bytes()));
+  absl::StrAppend(&text, ", for ", catalog.streams(), " streams");
+  if (catalog.streams() != 0) {
+    absl::StrAppend(&text, ": ", catalog.bytes_per_stream(), " bytes a stream");
+  }
+  return text;
+}
+
 }  // namespace
 
 void AddArchive(const v1::Archive& archive, Properties& properties) {
@@ -36,6 +48,7 @@ void AddArchive(const v1::Archive& archive, Properties& properties) {
   properties.Add("Used",
                  absl::StrCat(archive.segments_used(), " segments, ", archive.segments_open(),
                               " of them open, with ", Size(archive.stored_bytes()), " of payload"));
+  if (archive.has_catalog()) properties.Add("Catalog", Describe(archive.catalog()));
   properties.Add("Opened", absl::StrCat(archive.epoch(), " times for writing"));
   if (archive.has_geometry()) {
     const v1::DiskGeometry& geometry = archive.geometry();

@@ -550,6 +550,9 @@ RecorderStatus RecorderImpl::Status() {
   if (const absl::Status health = keeper_->health(); !health.ok()) {
     status.warnings.push_back(std::string(health.message()));
   }
+  if (std::string alarm = keeper_->catalog_alarm(); !alarm.empty()) {
+    status.warnings.push_back(std::move(alarm));
+  }
   const std::lock_guard lock(mutex_);
   for (const auto& [id, entry] : entries_) {
     status.recordings.push_back(Describe(*entry));

@@ -327,6 +327,19 @@ v1::DiskGeometry ToProto(const DiskGeometry& geometry) {
   return to;
 }
 
+v1::Catalog ToProto(const CatalogSize& size, ByteCount bound) {
+  v1::Catalog to;
+  to.set_bound_bytes(Count(bound));
+  to.set_used_bytes(Count(size.used));
+  to.set_file_bytes(Count(size.file));
+  to.set_log_bytes(Count(size.log));
+  to.set_streams(static_cast<int64_t>(size.streams));
+  if (size.streams != 0) {
+    to.set_bytes_per_stream(static_cast<int64_t>(size.used.value / size.streams));
+  }
+  return to;
+}
+
 void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow>& used,
               v1::Archive* to) {
   for (const DiskStatus& disk : disks) {

@@ -53,6 +53,7 @@ void AddDisks(const std::vector<DiskStatus>& disks, const std::vector<SegmentRow
               v1::Archive* to);
 // `segments`: the catalog's, ordered by id.
 void AddChainHeads(const std::vector<SegmentRow>& segments, v1::Archive* to);
+v1::Catalog ToProto(const CatalogSize& size, ByteCount bound);
 v1::ArchiveHolder ToProto(const ArchiveHolder& holder);
 v1::Recovery ToProto(const RecoveryReport& report);
 v1::Verification ToProto(const BackgroundVerifyStatus& status);

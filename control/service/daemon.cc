@@ -192,7 +192,12 @@ class Daemon {
     const RemovalCounts now = recorder_->keeper().removals();
     const uint64_t age = now.age - removals_.age;
     const uint64_t quota = now.quota - removals_.quota;
-    if (age + quota > 0) log_.info("retention removed {} segments by age, {} by quota", age, quota);
+    const uint64_t catalog = now.catalog - removals_.catalog;
+    if (age + quota + catalog > 0) {
+      log_.info(
+          "retention removed {} segments by age, {} by quota, {} because the catalog was full", age,
+          quota, catalog);
+    }
     removals_ = now;
   }
 

@@ -31,6 +31,8 @@ v1::RetentionRule ToProto(RetentionRule rule) {
       return v1::QUOTA;
     case RetentionRule::kPressure:
       return v1::PRESSURE;
+    case RetentionRule::kCatalog:
+      return v1::CATALOG;
   }
   return v1::RETENTION_RULE_UNSPECIFIED;
 }

@@ -18,7 +18,8 @@
 namespace sluice {
 namespace {
 
-absl::Status FillSegments(Catalog& catalog, const std::vector<DiskStatus>& disks, v1::Archive* to) {
+absl::Status FillFromCatalog(Catalog& catalog, const ArchiveMeta& meta,
+                             const std::vector<DiskStatus>& disks, v1::Archive* to) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, catalog.Segments());
   int32_t open = 0;
   uint64_t payload = 0;
@@ -30,6 +31,8 @@ absl::Status FillSegments(Catalog& catalog, const std::vector<DiskStatus>& disks
   to->set_segments_open(open);
   to->set_stored_bytes(static_cast<int64_t>(payload));
   AddDisks(disks, segments, to);
+  SLUICE_ASSIGN_OR_RETURN(const CatalogSize size, catalog.Size());
+  *to->mutable_catalog() = ToProto(size, meta.catalog);
   return absl::OkStatus();
 }
 
@@ -42,7 +45,8 @@ absl::Status AddFromCatalog(const ServedArchive& archive,
     const auto known = recordings->find(row.id);
     if (known != recordings->end()) known->second.stored = std::move(row);
   }
-  return FillSegments(*catalog, archive.recorder()->archive().disks(), to);
+  const Archive& open = archive.recorder()->archive();
+  return FillFromCatalog(*catalog, open.meta(), open.disks(), to);
 }
 
 }  // namespace
@@ -76,8 +80,8 @@ absl::StatusOr<v1::Status> StatusService::GetFromFiles() {
   SLUICE_ASSIGN_OR_RETURN(const ArchiveMeta meta, Archive::ReadMeta(archive_->directory()));
   *response.mutable_archive() = ToProto(meta, archive_->directory());
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog, archive_->OpenCatalog());
-  SLUICE_RETURN_IF_ERROR(
-      FillSegments(*catalog, LookAtDisks(archive_->directory(), meta), response.mutable_archive()));
+  SLUICE_RETURN_IF_ERROR(FillFromCatalog(*catalog, meta, LookAtDisks(archive_->directory(), meta),
+                                         response.mutable_archive()));
   SLUICE_ASSIGN_OR_RETURN(const auto recordings, archive_->All());
   for (const auto& [id, known] : recordings) *response.add_recordings() = ToProto(known);
   return response;

@@ -111,6 +111,14 @@ absl::Status ProvideOpenFiles(uint32_t segments) {
   return absl::OkStatus();
 }
 
+// Of an archive that has none yet: no less than the catalog has already.
+ByteCount CatalogBoundOf(const std::string& directory, const ArchiveMeta& meta) {
+  std::error_code ignored;
+  const uint64_t size = std::filesystem::file_size(Archive::CatalogPath(directory), ignored);
+  const uint64_t there = ignored ? 0 : RoundUp(size + size / 2, kBlockBytes);
+  return std::min(std::max(CatalogFor(meta.capacity()), ByteCount{there}), kCatalogBytesMax);
+}
+
 absl::Status NoSuchDisk(const std::string& directory, uint32_t number) {
   return absl::NotFoundError(absl::StrCat("archive ", directory, " has no disk ", number));
 }
@@ -158,8 +166,10 @@ absl::Status Archive::Create(const ArchiveOptions& options) {
                                         .capacity_default = kCapacityDefault,
                                         .segment = options.segment,
                                         .slots_min = kSegmentCountMin,
-                                        .slots_max = kSegmentCountMax}));
+                                        .slots_max = kSegmentCountMax,
+                                        .catalog = options.catalog}));
   meta_.segment = plan.segment;
+  meta_.catalog = plan.catalog;
   meta_.segment_count = plan.slots;
   meta_.disks.push_back({.slot_count = plan.slots});
   SLUICE_ASSIGN_OR_RETURN(meta_.uuid, NewUuid());
@@ -179,6 +189,8 @@ absl::Status Archive::RaiseEpoch() {
                                                      meta_.epoch, " times: create a new one"));
   }
   ++meta_.epoch;
+  if (meta_.catalog.value == 0 && !meta_.imported)
+    meta_.catalog = CatalogBoundOf(directory_, meta_);
   return WriteMeta();
 }
 
@@ -333,6 +345,10 @@ absl::StatusOr<uint32_t> Archive::AddDisk(const DiskOptions& options) {
   meta_.disks[place.number] = entry;
   SetState(place.number, DiskState::kActive);
   meta_.segment_count = std::max(meta_.segment_count, entry.first_slot + entry.slot_count);
+  if (place.is_new && meta_.catalog.value != 0) {
+    const ByteCount more = CatalogFor(meta_.segment * entry.slot_count);
+    meta_.catalog = std::min(meta_.catalog + more, kCatalogBytesMax);
+  }
   SLUICE_RETURN_IF_ERROR(WriteMeta());
   return place.number;
 }

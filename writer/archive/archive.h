@@ -33,6 +33,8 @@ struct ArchiveOptions {
   // disk).
   ByteCount capacity;
   ByteCount segment;  // zero: capacity / 64, between 16 MiB and 256 MiB
+  // The most that the catalog takes; zero: see CatalogFor(). For creation only.
+  ByteCount catalog = {};
   bool create = true;
   // Only the lock is taken: nothing is made, made whole or written, and the epoch stays. For
   // finding out what an opening would meet.

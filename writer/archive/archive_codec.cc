@@ -150,6 +150,7 @@ std::array<std::byte, kMetaBytes> EncodeMeta(const ArchiveMeta& meta) {
   block.segment_bytes = meta.segment.value;
   block.created_ns = meta.created.value;
   block.epoch = meta.epoch;
+  block.catalog_bytes = meta.catalog.value;
   if (meta.imported) block.flags |= kArchiveImported;
   SLUICE_CHECK(meta.disks.size() <= kDisksMax);
   for (size_t number = 1; number < meta.disks.size(); ++number) {
@@ -171,9 +172,11 @@ absl::StatusOr<ArchiveMeta> ParseMeta(absl::Span<const std::byte> file) {
                    .segment = {block.segment_bytes},
                    .epoch = block.epoch,
                    .created = {block.created_ns},
+                   .catalog = {block.catalog_bytes},
                    .imported = (block.flags & kArchiveImported) != 0};
   if (!IsSegmentSize(block.segment_bytes) || !IsSlotRange(0, block.segment_count) ||
-      block.epoch > kEpochMax || !ParseDisks(block, &meta)) {
+      block.epoch > kEpochMax || block.catalog_bytes > kCatalogBytesMax.value ||
+      !ParseDisks(block, &meta)) {
     return absl::DataLossError("it says what cannot be");
   }
   return meta;

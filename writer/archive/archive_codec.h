@@ -21,6 +21,8 @@ inline constexpr ByteCount kSegmentBytesMin = MiB(1);
 inline constexpr ByteCount kSegmentBytesMax = GiB(4);
 inline constexpr uint32_t kSegmentCountMin = 4;
 inline constexpr uint32_t kSegmentCountMax = 65536;
+inline constexpr ByteCount kCatalogBytesMin = MiB(1);
+inline constexpr ByteCount kCatalogBytesMax = GiB(1024);
 inline constexpr uint32_t kEpochMax = 0x7FFFFF;  // stream ids have room for no more
 
 using Uuid = std::array<uint8_t, 16>;
@@ -54,6 +56,8 @@ struct ArchiveMeta {
   uint32_t segment_count = 0;
   uint32_t epoch = 0;  // how often it was opened for writing
   UnixNanos created = {};
+  // The most that the catalog may take of the home's disk; 0: nothing was said yet.
+  ByteCount catalog = {};
   bool imported = false;  // made by importing segments; nothing is recorded into it
   // By number; the home is the first. Empty means the same as a home that has all slots.
   std::vector<DiskEntry> disks = {};

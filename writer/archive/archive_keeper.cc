@@ -87,6 +87,7 @@ class ArchiveKeeper::Impl {
   uint64_t WaitForChange(uint64_t seen, absl::Duration timeout) const;
   absl::Status health() const;
   RemovalCounts removals() const;
+  std::string catalog_alarm() const;
 
  private:
   struct Request {
@@ -130,6 +131,7 @@ class ArchiveKeeper::Impl {
   uint64_t change_count_ = 0;  // as the store had them when the thread last looked
   absl::Status health_;
   RemovalCounts removals_;
+  std::string catalog_alarm_;
 
   std::thread thread_;
 };
@@ -146,6 +148,7 @@ absl::Status ArchiveKeeper::Impl::Start(RetentionPolicy policy) {
     return WritePolicyFile(archive_.directory(), changed);
   };
   SLUICE_ASSIGN_OR_RETURN(store_, SegmentStore::Open(std::move(options), files_, *catalog_));
+  catalog_alarm_ = store_->catalog_alarm();
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -225,6 +228,11 @@ RemovalCounts ArchiveKeeper::Impl::removals() const {
   return removals_;
 }
 
+std::string ArchiveKeeper::Impl::catalog_alarm() const {
+  const std::lock_guard lock(mutex_);
+  return catalog_alarm_;
+}
+
 // ---- on the keeper's thread
 
 void ArchiveKeeper::Impl::Run() {
@@ -278,6 +286,7 @@ void ArchiveKeeper::Impl::Announce() {
   const std::lock_guard lock(mutex_);
   health_ = store_->health();
   removals_ = store_->removals();
+  catalog_alarm_ = store_->catalog_alarm();
   if (change_count_ == store_->changes()) return;
   change_count_ = store_->changes();
   changed_.notify_all();
@@ -320,6 +329,14 @@ absl::StatusOr<std::unique_ptr<ArchiveKeeper>> ArchiveKeeper::Start(
   SLUICE_ASSIGN_OR_RETURN(
       RetentionPolicy policy,
       RecoverPolicy(archive.directory(), *recovered->catalog, &recovered->report.notes));
+  // For recovery there was no bound: what the segments hold must be found, whatever it takes.
+  if (const ByteCount bound = archive.meta().catalog; bound.value != 0) {
+    const absl::Status set_aside = recovered->catalog->SetAside(bound);
+    if (!set_aside.ok()) {
+      recovered->report.notes.push_back(absl::StrCat(
+          set_aside.message(), ": another program took it; make room on the archive's home"));
+    }
+  }
   auto impl = std::make_unique<Impl>(archive, std::move(recovered->catalog),
                                      std::move(recovered->report), options);
   SLUICE_RETURN_IF_ERROR(impl->Start(std::move(policy)));
@@ -412,6 +429,7 @@ Retention ArchiveKeeper::retention() const {
   return *std::move(copy);
 }
 RemovalCounts ArchiveKeeper::removals() const { return impl_->removals(); }
+std::string ArchiveKeeper::catalog_alarm() const { return impl_->catalog_alarm(); }
 
 void ArchiveKeeper::Flush() {
   // Only waits: whether the catalog took it, health() tells.

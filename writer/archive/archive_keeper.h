@@ -57,6 +57,8 @@ class ArchiveKeeper final : public SegmentKeeper {
   // A copy of what it knows.
   Retention retention() const;
   RemovalCounts removals() const;
+  // See SegmentStore::catalog_alarm().
+  std::string catalog_alarm() const;
 
   // Returns when all that was published before the call can be read from the catalog.
   void Flush();

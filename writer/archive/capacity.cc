@@ -15,12 +15,14 @@
 namespace sluice {
 namespace {
 
-// For the catalog, which grows with the number of streams.
-ByteCount CatalogReserve(ByteCount capacity) {
-  return {std::clamp(capacity.value / 64, MiB(1).value, MiB(256).value)};
-}
+// For the catalog's log, ARCHIVE and their like.
+constexpr ByteCount kBeside = MiB(8);
 
 }  // namespace
+
+ByteCount CatalogFor(ByteCount capacity) {
+  return {RoundDown(std::clamp(capacity.value / 32, MiB(8).value, GiB(16).value), MiB(1).value)};
+}
 
 absl::StatusOr<CapacityPlan> PlanCapacity(const CapacityWish& wish) {
   const std::string& path = wish.directory;
@@ -54,12 +56,20 @@ absl::StatusOr<CapacityPlan> PlanCapacity(const CapacityWish& wish) {
                           : ", which is what the archive can still take: ask for less"));
   }
   plan.slots = static_cast<uint32_t>(count);
-  const ByteCount needed = plan.segment * count +
-                           (wish.with_catalog ? CatalogReserve(capacity) : ByteCount{kBlockBytes});
+  plan.catalog = wish.catalog.value == 0 ? CatalogFor(capacity)
+                                         : ByteCount{RoundDown(wish.catalog.value, kBlockBytes)};
+  if (wish.with_catalog && (plan.catalog < kCatalogBytesMin || plan.catalog > kCatalogBytesMax)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a catalog of ", Readable(plan.catalog), ": it can have from ",
+                     Readable(kCatalogBytesMin), " to ", Readable(kCatalogBytesMax)));
+  }
+  const ByteCount needed =
+      plan.segment * count + (wish.with_catalog ? plan.catalog + kBeside : ByteCount{kBlockBytes});
   if (needed > free || (wish.capacity.value == 0 && count < wish.slots_min)) {
     return absl::ResourceExhaustedError(absl::StrCat(
         wish.with_catalog ? "create archive " : "add disk ", path, ": capacity ",
-        Readable(capacity), " needs ", Readable(needed), ", the disk has ", Readable(free),
+        Readable(capacity), wish.with_catalog ? ", with its catalog," : "", " needs ",
+        Readable(needed), ", the disk has ", Readable(free),
         " free: choose a smaller capacity (--capacity), another directory, or make room"));
   }
   if (count < wish.slots_min) {

@@ -18,11 +18,17 @@ struct CapacityWish {
   uint32_t slots_min = 1;    // an archive has a few, a further disk one
   uint32_t slots_max = 0;    // that have a number left
   bool with_catalog = true;  // which needs some room beside the segments
+  ByteCount catalog = {};    // how much; zero: CatalogFor(the capacity)
 };
+
+// What is set aside for the catalog of so many bytes of segments, if nobody says otherwise: a
+// thirty-second part, between 8 MiB and 16 GiB. A stream takes some 240 bytes.
+ByteCount CatalogFor(ByteCount capacity);
 
 struct CapacityPlan {
   ByteCount segment;
   uint32_t slots = 0;
+  ByteCount catalog;
 };
 
 // INVALID_ARGUMENT: the wish contradicts itself; RESOURCE_EXHAUSTED: the disk has no such room. The

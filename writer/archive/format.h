@@ -41,11 +41,13 @@ struct ArchiveBlock {
   uint32_t epoch = 0;
   uint32_t reserved1 = 0;
   std::array<DiskRecord, kDisksMax> disks = {};
-  uint8_t reserved2[kBlockBytes - 60 - kDisksMax * sizeof(DiskRecord)] = {};
+  uint64_t catalog_bytes = 0;
+  uint8_t reserved2[kBlockBytes - 68 - kDisksMax * sizeof(DiskRecord)] = {};
   uint32_t crc32c = 0;  // over the block with this field zero
 };
 static_assert(sizeof(ArchiveBlock) == kBlockBytes);
 static_assert(offsetof(ArchiveBlock, disks) == 56);
+static_assert(offsetof(ArchiveBlock, catalog_bytes) == 3896);
 static_assert(offsetof(ArchiveBlock, crc32c) == kBlockBytes - 4);
 
 // It has segments of another archive of the same uuid; nothing is recorded into it.

@@ -175,6 +175,7 @@ class Recovery {
   std::map<uint64_t, Learned> learned_;
   std::set<uint64_t> broken_off_;
   bool ids_lost_ = false;
+  bool catalog_knew_none_ = false;
   std::vector<uint32_t> unreadable_;  // slots with a damaged header
   // Segments of which the catalog does not know that they are sealed, with their durable marks:
   // to be taken in in the order of their ids.
@@ -224,6 +225,7 @@ absl::Status Recovery::ReadCatalog() {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, catalog_.Recordings());
   for (const RecordingRow& row : recordings) recordings_.emplace(row.uid, row.id);
   SLUICE_ASSIGN_OR_RETURN(report_.last_segment_id, catalog_.LastSegmentId());
+  catalog_knew_none_ = report_.last_segment_id == SegmentId{};
   SLUICE_ASSIGN_OR_RETURN(links_, TrackLinks::Read(catalog_));
   return absl::OkStatus();
 }
@@ -289,7 +291,9 @@ absl::Status Recovery::RecoverSlot(uint32_t slot, const Row& row) {
   }
   if (IsEmptySlot(*header)) {
     const bool by_rule = header->replaced.segment_id == header->segment_id;
-    return ForgetRow(row, by_rule ? RemovalReason::kRetention : RemovalReason::kRecordingDeleted);
+    if (!by_rule) return ForgetRow(row, RemovalReason::kRecordingDeleted);
+    const auto why = static_cast<RemovalReason>(header->replaced.reason);
+    return ForgetRow(row, why == RemovalReason::kCatalogFull ? why : RemovalReason::kRetention);
   }
   if (deleted_.contains(header->recording_uid)) return EraseDeleted(slot, *header, row);
   if (row && !known) {
@@ -777,6 +781,12 @@ absl::StatusOr<RecoveryReport> Recovery::Run() {
   for (uint32_t slot = 0; slot < archive_.meta().segment_count; ++slot) {
     const auto row = rows_.find(slot);
     SLUICE_RETURN_IF_ERROR(RecoverSlot(slot, row == rows_.end() ? Row() : Row(row->second)));
+    if (options_.progress) options_.progress(slot + 1, archive_.meta().segment_count);
+  }
+  // A catalog that never heard of a segment, though there are some, takes the place of a lost one.
+  if (catalog_knew_none_ && report_.last_segment_id != SegmentId{}) {
+    SLUICE_RETURN_IF_ERROR(
+        catalog_.PutLoss({{absl::GetCurrentTimeNanos()}, report_.last_segment_id}));
   }
   for (const auto& [id, open] : open_) {
     SLUICE_RETURN_IF_ERROR(TakeInUnpublished(open));

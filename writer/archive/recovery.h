@@ -3,6 +3,7 @@
 #define WRITER_ARCHIVE_RECOVERY_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ struct RecoveryOptions {
   bool compare_catalog = false;
   // Finds out what would be done, and changes neither segments nor the catalog.
   bool dry_run = false;
+  // Called after each slot, on the caller's thread; may be empty.
+  std::function<void(uint32_t done, uint32_t of)> progress = {};
 };
 
 // Reads every slot's header and trailer. Open segments (no trailer of the same id) are scanned
@@ -68,7 +71,9 @@ struct RecoveryOptions {
 absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog,
                                        const RecoveryOptions& options);
 inline absl::StatusOr<RecoveryReport> Recover(Archive& archive, Catalog& catalog, bool rebuild) {
-  return Recover(archive, catalog, RecoveryOptions{.rebuild = rebuild});
+  RecoveryOptions options;
+  options.rebuild = rebuild;
+  return Recover(archive, catalog, options);
 }
 
 }  // namespace sluice

@@ -143,10 +143,11 @@ absl::Status Repair::Mend(Archive& archive, bool dry_run) {
   const bool unseen = dry_run && rebuild_;
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
                           Catalog::Open(unseen ? "" : CatalogPath(), Catalog::Mode::kReadWrite));
-  SLUICE_ASSIGN_OR_RETURN(
-      RecoveryReport recovered,
-      Recover(archive, *catalog,
-              {.rebuild = rebuild_, .compare_catalog = true, .dry_run = dry_run}));
+  RecoveryOptions options;
+  options.rebuild = rebuild_;
+  options.compare_catalog = true;
+  options.dry_run = dry_run;
+  SLUICE_ASSIGN_OR_RETURN(RecoveryReport recovered, Recover(archive, *catalog, options));
   std::move(recovered.steps.begin(), recovered.steps.end(), std::back_inserter(report_.steps));
   return dry_run ? absl::OkStatus() : WriteAudit(*catalog);
 }

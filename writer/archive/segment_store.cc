@@ -67,6 +67,7 @@ absl::Status SegmentStore::Load() {
   }
   AuditFilledHolds();
   SLUICE_ASSIGN_OR_RETURN(sealed_, TrackLinks::Read(*catalog_));
+  LookAtCatalog();
   return absl::OkStatus();
 }
 
@@ -76,6 +77,11 @@ void SegmentStore::OnCatalog(const absl::Status& status) {
     ++changes_;
   } else if (health_.ok()) {
     health_ = status;
+    if (!absl::IsResourceExhausted(status)) return;
+    health_ = absl::ResourceExhaustedError(absl::StrCat(
+        "the catalog cannot be written for lack of room, on the disk of ", options_.directory,
+        " or within its bound: recording goes on, and what is recorded meanwhile will be found ",
+        "when there is room again (", status.message(), ")"));
   }
 }
 
@@ -85,6 +91,7 @@ RemovalCause SegmentStore::Cause(RemovalReason reason) const {
 
 RemovalCause SegmentStore::CauseOf(RetentionRule rule) const {
   if (rule == RetentionRule::kPressure) return Cause(RemovalReason::kReused);
+  if (rule == RetentionRule::kCatalog) return Cause(RemovalReason::kCatalogFull);
   return {RemovalReason::kRetention, std::string(RetentionRuleName(rule)), options_.clock()};
 }
 
@@ -151,7 +158,10 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
   }
   AuditFilledHolds();
   if (const absl::Status status = TellOfGivenUp(); !status.ok()) OnCatalog(status);
-  if (pending_.empty()) return FlushAudit();
+  if (pending_.empty()) {
+    FlushAudit();
+    return LookAtCatalog();
+  }
   // Updates of segments that were given away meanwhile have no place any more.
   std::vector<SegmentUpdate> updates = pending_.Take();
   std::erase_if(updates, [&](const SegmentUpdate& u) { return Find(u.segment) == nullptr; });
@@ -166,6 +176,7 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
   }
   OnCatalog(status);
   FlushAudit();
+  LookAtCatalog();
 }
 
 // ---- lending

@@ -55,6 +55,7 @@ struct RemovalCounts {
   uint64_t age = 0;
   uint64_t quota = 0;
   uint64_t pressure = 0;
+  uint64_t catalog = 0;
 };
 
 // One that a rule has removed.
@@ -115,6 +116,9 @@ class SegmentStore {
   const Retention& retention() const { return retention_; }
   const RemovalCounts& removals() const { return removals_; }
 
+  // That the catalog has not the room that it needs, though nothing can be done here; one sentence,
+  // or empty.
+  const std::string& catalog_alarm() const { return catalog_alarm_; }
   // What the catalog answered last.
   const absl::Status& health() const { return health_; }
   // How often it has changed.
@@ -168,6 +172,7 @@ class SegmentStore {
   void Count(RetentionRule rule) {
     removals_.age += rule == RetentionRule::kAge ? 1 : 0;
     removals_.quota += rule == RetentionRule::kQuota ? 1 : 0;
+    removals_.catalog += rule == RetentionRule::kCatalog ? 1 : 0;
     removals_.pressure += rule == RetentionRule::kPressure ? 1 : 0;
   }
   void AuditFilledHolds();
@@ -175,6 +180,8 @@ class SegmentStore {
   Slot* Find(SegmentId segment);
   void OnPublished(Slot& slot, const SegmentUpdate& update);
   void OnCatalog(const absl::Status& status);
+  void LookAtCatalog();
+  ByteCount CatalogBytesOfPending() const;
 
   const SegmentStoreOptions options_;
   SlotFiles* files_;
@@ -197,6 +204,7 @@ class SegmentStore {
   UnixNanos exhausted_at_;
   UnixNanos tidy_not_before_;
   RemovalCounts removals_;
+  std::string catalog_alarm_;
   absl::Status health_;
   uint64_t changes_ = 0;
 };

@@ -171,8 +171,44 @@ std::vector<RemovedSegment> SegmentStore::Tidy(size_t limit) {
     empty.replaced = Replaced(slot.row, why);
     SealSegmentHeader(empty);
     Vacate(index, files_->WriteHeader(index, empty).ok());
+    LookAtCatalog();
   }
   return removed;
+}
+
+// ---- the catalog's bound
+
+// What waits for it counts too: else what is too much for it at once would wait forever.
+ByteCount SegmentStore::CatalogBytesOfPending() const {
+  constexpr uint64_t kBytesOfStream = 256;
+  return {kBytesOfStream * pending_.streams()};
+}
+
+// A quarter is kept for what comes at once, and for pages that are not full.
+void SegmentStore::LookAtCatalog() {
+  const ByteCount bound = options_.meta.catalog;
+  if (bound.value == 0) return;
+  const ByteCount limit{bound.value / 4 * 3};
+  const absl::StatusOr<ByteCount> used = catalog_->Used();
+  if (!used.ok()) return;  // which whoever writes next is told
+  const ByteCount needed = *used + CatalogBytesOfPending();
+  retention_.SetCatalog(needed, limit);
+  catalog_alarm_.clear();
+  if (!retention_.catalog_full()) return;
+  const std::string has = absl::StrCat("the catalog needs ", Readable(needed), " and may have ",
+                                       Readable(bound), ", and ");
+  // Segments that go would not help where it is not their streams that fill it.
+  const absl::StatusOr<CatalogSize> size = catalog_->Size();
+  if (size.ok() && size->history + ByteCount{limit.value / 2} > needed) {
+    retention_.SetCatalog(std::min(needed, limit), limit);
+    catalog_alarm_ = absl::StrCat(has, "most of that is what it remembers of recordings, removals ",
+                                  "and the audit: delete recordings that are over");
+  } else if (!retention_.NextDue(options_.clock())) {
+    catalog_alarm_ =
+        absl::StrCat(has, "no segment may go. There are ", retention_.WhyNothingMayGo(),
+                     ". Release a hold; else streams that are recorded now cannot be found until ",
+                     "there is room");
+  }
 }
 
 UnixNanos SegmentStore::tidy_time() const {

@@ -42,6 +42,12 @@ void UpdateQueue::Add(SegmentUpdate update) {
   into.streams = std::move(streams);
 }
 
+size_t UpdateQueue::streams() const {
+  size_t n = 0;
+  for (const SegmentUpdate& update : updates_) n += update.streams.size();
+  return n;
+}
+
 std::vector<SegmentUpdate> UpdateQueue::Take() {
   places_.clear();
   return std::exchange(updates_, {});

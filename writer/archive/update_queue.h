@@ -19,6 +19,7 @@ class UpdateQueue {
   // Empties the queue.
   std::vector<SegmentUpdate> Take();
   bool empty() const { return updates_.empty(); }
+  size_t streams() const;  // in all of them
 
  private:
   struct Place {

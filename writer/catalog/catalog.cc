@@ -1,6 +1,11 @@
 #include "writer/catalog/catalog.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -102,6 +107,18 @@ StreamPart ReadPart(const SqliteQuery& query) {
   return part;
 }
 
+// About so much one row takes, with its share of indexes and of pages that are not full.
+constexpr int64_t kRecordingBytes = 400;
+constexpr int64_t kRemovalBytes = 600;
+constexpr int64_t kAuditBytes = 250;
+// SQLite goes back to the log's begin after about a thousand pages, when nobody reads.
+constexpr int64_t kLogBytes = 6 << 20;
+
+ByteCount BytesOfFile(const std::string& path) {
+  struct stat info = {};
+  return {stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0};
+}
+
 // All rows of `query`, each read by `read`.
 template <class Row>
 absl::StatusOr<std::vector<Row>> ReadAll(SqliteQuery& query, Row (*read)(const SqliteQuery&)) {
@@ -197,6 +214,14 @@ class SqliteCatalog final : public Catalog {
 
   absl::StatusOr<std::vector<RemovalRow>> Removals() override { return ReadRemovals(*db_); }
 
+  absl::StatusOr<CatalogLoss> Loss() override {
+    SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                            db_->Query("SELECT lost_ns, lost_last_id FROM archive"));
+    SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Step());
+    if (!has_row) return CatalogLoss{};
+    return CatalogLoss{{query.Int(0)}, SegmentId{Unsigned(query.Int(1))}};
+  }
+
   absl::StatusOr<std::vector<AuditRow>> Audit(int64_t after, size_t limit) override {
     return ReadAudit(*db_, after, limit);
   }
@@ -217,6 +242,48 @@ class SqliteCatalog final : public Catalog {
     SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
                             db_->Query("SELECT recording_uid FROM deletions ORDER BY 1"));
     return ReadAll<uint64_t>(query, [](const SqliteQuery& q) { return Unsigned(q.Int(0)); });
+  }
+
+  absl::StatusOr<CatalogSize> Size() override {
+    CatalogSize size;
+    SLUICE_RETURN_IF_ERROR(db_->Snapshot([&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(size.used, Used());
+      SLUICE_ASSIGN_OR_RETURN(const int64_t streams,
+                              db_->QueryInt("SELECT SUM(stream_count) FROM recordings"));
+      SLUICE_ASSIGN_OR_RETURN(
+          const int64_t history,
+          db_->QueryInt(absl::StrCat("SELECT (SELECT COUNT(*) FROM recordings) * ", kRecordingBytes,
+                                     " + (SELECT COUNT(*) FROM removals) * ", kRemovalBytes,
+                                     " + (SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) FROM audit) * ",
+                                     kAuditBytes)));
+      size.history = {Unsigned(history)};
+      size.streams = Unsigned(streams);
+      return absl::OkStatus();
+    }));
+    size.file = BytesOfFile(db_->path());
+    size.log = BytesOfFile(db_->path() + "-wal");
+    return size;
+  }
+
+  absl::StatusOr<ByteCount> Used() override {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t page, db_->QueryInt("PRAGMA page_size"));
+    SLUICE_ASSIGN_OR_RETURN(const int64_t pages, db_->QueryInt("PRAGMA page_count"));
+    SLUICE_ASSIGN_OR_RETURN(const int64_t free, db_->QueryInt("PRAGMA freelist_count"));
+    return ByteCount{Unsigned((pages - free) * page)};
+  }
+
+  absl::Status SetAside(ByteCount bound) override {
+    SLUICE_RETURN_IF_ERROR(db_->SetAside(bound.value));
+    // SQLite finds no frame in it and begins at its begin. It is not the file that SQLite's locks
+    // are on, so it may be opened and closed here.
+    const std::string log = db_->path() + "-wal";
+    const int fd = open(log.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) return absl::OkStatus();  // nothing was written yet
+    const int error = posix_fallocate(fd, 0, kLogBytes);
+    close(fd);
+    if (error != ENOSPC) return absl::OkStatus();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the disk has no room to set aside ", kLogBytes, " bytes for ", log));
   }
 
   absl::Status PutRecording(const RecordingRow& row) override {
@@ -313,6 +380,14 @@ class SqliteCatalog final : public Catalog {
 
   absl::Status RecordRemoval(const RemovalRow& row) override {
     return db_->Transaction([&] { return AddRemoval(*db_, row); });
+  }
+
+  absl::Status PutLoss(const CatalogLoss& loss) override {
+    return db_->Transaction([&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(SqliteQuery query,
+                              db_->Query("UPDATE archive SET lost_ns = ?, lost_last_id = ?"));
+      return query.Bind(loss.time.value).Bind(IdOf(loss.last)).Run();
+    });
   }
 
   absl::Status AddAudit(absl::Span<const AuditRow> rows) override {

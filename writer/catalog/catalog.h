@@ -67,6 +67,21 @@ struct StreamPart {
   ByteCount dropped = {};  // in gaps between the two
 };
 
+// That a catalog before this one was lost, with what it knew of removals.
+struct CatalogLoss {
+  UnixNanos time;    // when this one was made; 0: none was lost
+  SegmentId last{};  // the highest id that any segment had then
+};
+
+// How much room the catalog takes. Bytes on the disk, but for `used`.
+struct CatalogSize {
+  ByteCount used;     // of its file: pages that hold something
+  ByteCount history;  // about so much of that is recordings, removals and audit
+  ByteCount file;     // what is set aside and not used yet included
+  ByteCount log;      // the WAL beside it
+  uint64_t streams = 0;
+};
+
 // One connection to the catalog. Thread-compatible: one thread at a time. Any number of readers
 // may be open beside the one writer, in other processes too; a reader sees whole batches.
 class Catalog {
@@ -103,11 +118,21 @@ class Catalog {
 
   // What left the archive and why, by recording, lane and segment.
   virtual absl::StatusOr<std::vector<RemovalRow>> Removals() = 0;
+  virtual absl::StatusOr<CatalogLoss> Loss() = 0;
   // Who did what, in the order in which it was done, from the first id after `after`; at most
   // `limit`.
   virtual absl::StatusOr<std::vector<AuditRow>> Audit(int64_t after, size_t limit) = 0;
   // The text that PutPolicy was given last; empty: none.
   virtual absl::StatusOr<std::string> Policy() = 0;
+
+  virtual absl::StatusOr<CatalogSize> Size() = 0;
+  // CatalogSize::used alone, in microseconds.
+  virtual absl::StatusOr<ByteCount> Used() = 0;
+
+  // Takes so much room on the disk for the catalog alone, and a little for its log, and keeps it
+  // while this is open; and never takes more: then calls that write are RESOURCE_EXHAUSTED. The
+  // bound holds even if the disk does not have the room, which is RESOURCE_EXHAUSTED here.
+  virtual absl::Status SetAside(ByteCount bound) = 0;
 
   // Writing; each call is one transaction, or a part of Atomically()'s. PutRecording,
   // DeleteRecording and a Publish with `mark_must_last` also survive the loss of power; of the
@@ -130,6 +155,7 @@ class Catalog {
   virtual absl::Status ForgetSegment(SegmentId id, const RemovalCause& why = {}) = 0;
   // A removal of what the catalog did not know. Saying it twice is the same as once.
   virtual absl::Status RecordRemoval(const RemovalRow& row) = 0;
+  virtual absl::Status PutLoss(const CatalogLoss& loss) = 0;
   // Their ids are given here.
   virtual absl::Status AddAudit(absl::Span<const AuditRow> rows) = 0;
   // Survives the loss of power, and so does what was added to the audit before it.

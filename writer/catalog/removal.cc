@@ -22,6 +22,8 @@ absl::string_view RemovalReasonName(RemovalReason reason) {
       return "missing";
     case RemovalReason::kSeveral:
       return "several reasons";
+    case RemovalReason::kCatalogFull:
+      return "catalog full";
   }
   return "a reason that this program does not know";
 }

@@ -21,7 +21,8 @@ enum class RemovalReason : uint8_t {
   kDamaged = 4,           // it could not be read, and was set aside
   kLostInCrash = 5,       // nothing of what it held was durable when the recorder died
   kMissing = 6,           // a start found that it was gone: nobody here removed it
-  kSeveral = 7,           // of those above; see RemovalRow
+  kSeveral = 7,           // of these; see RemovalRow
+  kCatalogFull = 8,       // it was the oldest, and the catalog had no room for newer streams
 };
 // "reused", "recording deleted", ...
 absl::string_view RemovalReasonName(RemovalReason reason);

@@ -152,6 +152,10 @@ CREATE TABLE removals (
   footer_sha256 BLOB NOT NULL,
   PRIMARY KEY (recording_uid, lane, first_id)
 ) WITHOUT ROWID;
+-- When this catalog was made anew because the one before it was lost; 0: never. What left the
+-- archive before that, with ids up to lost_last_id, was known to nobody any more.
+ALTER TABLE archive ADD COLUMN lost_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archive ADD COLUMN lost_last_id INTEGER NOT NULL DEFAULT 0;
 -- How recordings are kept, the text of the policy that says so (see ../retention), and who did what.
 ALTER TABLE recordings ADD COLUMN retention_class TEXT NOT NULL DEFAULT '';
 CREATE TABLE retention (

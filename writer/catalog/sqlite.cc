@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@ namespace sluice {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
+constexpr uint64_t kChunkMax = uint64_t{1} << 30;
 
 absl::StatusCode CodeOf(int error) {
   switch (error & 0xFF) {
@@ -201,6 +203,20 @@ absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   }
   return status;
+}
+
+absl::Status SqliteDatabase::SetAside(uint64_t bytes) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t page, QueryInt("PRAGMA page_size"));
+  // SQLite cuts its file to a multiple of this, and takes no more than an int.
+  int chunk = static_cast<int>(std::min<uint64_t>(bytes, kChunkMax));
+  auto size = static_cast<int64_t>(bytes);
+  sqlite3_file_control(db_, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+  const int error = sqlite3_file_control(db_, "main", SQLITE_FCNTL_SIZE_HINT, &size);
+  SLUICE_RETURN_IF_ERROR(Execute(absl::StrCat(
+      "PRAGMA max_page_count = ", static_cast<int64_t>(bytes) / std::max<int64_t>(page, 1))));
+  if (error == SQLITE_OK) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the disk has no room to set aside ", bytes, " bytes for ", path_));
 }
 
 bool SqliteDatabase::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }

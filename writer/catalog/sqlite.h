@@ -74,6 +74,12 @@ class SqliteDatabase {
   // Everything that `body` reads belongs to one state of the database.
   absl::Status Snapshot(const std::function<absl::Status()>& body);
 
+  // Gives the file this size on the disk, beyond what it uses, and keeps it at that when it could
+  // be shorter. It uses no more than that from now on, unless it does already. What it cannot have
+  // is RESOURCE_EXHAUSTED.
+  absl::Status SetAside(uint64_t bytes);
+
+  const std::string& path() const { return path_; }
   bool in_transaction() const;
   int64_t changes() const;  // rows that the last statement changed
 

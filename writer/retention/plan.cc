@@ -35,6 +35,8 @@ class Planner {
       existing_[segment.id] = &segment;
       last_id_ = std::max(last_id_, static_cast<uint64_t>(segment.id));
     }
+    catalog_ = static_cast<double>(retention.catalog().value);
+    catalog_share_ = catalog_ / std::max<double>(1, static_cast<double>(state_.segments.size()));
     FindTracks();
   }
 
@@ -117,6 +119,13 @@ class Planner {
       plan_.removals.push_back({*found->second, removal.rule, now_});
     }
     retention_.Remove(removal.segment);
+    AddToCatalog(-catalog_share_);
+  }
+
+  // Each segment will take of the catalog what those that exist do on average.
+  void AddToCatalog(double bytes) {
+    catalog_ = std::max(0.0, catalog_ + bytes);
+    retention_.SetCatalog({static_cast<uint64_t>(catalog_)}, retention_.catalog_limit());
   }
 
   void Lend(Track& track) {
@@ -137,9 +146,11 @@ class Planner {
     segment.recording = track.recording;
     segment.lane = track.lane;
     retention_.Add(segment);
+    AddToCatalog(catalog_share_);
     Write(track, segment.id, /*sealed=*/false);
     track.open.push_back(segment.id);
     track.asks_at += Size() / track.bytes_per_second * 1e9;
+    RemoveDue();
   }
 
   // With a part of every stream of the track that is held and still open.
@@ -167,6 +178,8 @@ class Planner {
   std::map<std::pair<uint64_t, LaneId>, Track> tracks_;
   uint64_t last_id_ = 0;
   UnixNanos now_;
+  double catalog_ = 0;  // bytes
+  double catalog_share_ = 0;
   RetentionPlan plan_;
 };
 

@@ -29,6 +29,8 @@ absl::string_view RetentionRuleName(RetentionRule rule) {
       return "quota";
     case RetentionRule::kPressure:
       return "pressure";
+    case RetentionRule::kCatalog:
+      return "catalog";
   }
   return "unknown";
 }

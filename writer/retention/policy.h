@@ -68,8 +68,10 @@ enum class RetentionRule : uint8_t {
   kAge = 1,       // its class' max_age
   kQuota = 2,     // its class has more than its quota
   kPressure = 3,  // a recording needs a segment, and none is free
+  kCatalog = 4,   // the catalog needs room for newer streams
 };
-absl::string_view RetentionRuleName(RetentionRule rule);  // "age", "quota", "pressure"
+// "age", "quota", "pressure", "catalog"
+absl::string_view RetentionRuleName(RetentionRule rule);
 
 }  // namespace sluice
 

@@ -426,6 +426,27 @@ std::optional<Removal> Retention::NextDue(UnixNanos now) const {
     if (its.segments - its.held <= QuotaSegments(its.rule, segment_)) continue;
     return Removal{*its.may_go.begin(), RetentionRule::kQuota};
   }
+  return NextForCatalog();
+}
+
+std::optional<SegmentId> Retention::OldestUnderPressure(std::optional<uint32_t> asking) const {
+  for (uint32_t i = 0; i < classes_.size(); ++i) {
+    const ClassEntry& its = classes_[i];
+    if (its.may_go.empty()) continue;
+    if (i != asking && its.segments <= ReserveSegments(its.rule, segment_)) continue;
+    return *its.may_go.begin();
+  }
+  return std::nullopt;
+}
+
+std::optional<Removal> Retention::NextForCatalog() const {
+  if (!catalog_full()) return std::nullopt;
+  if (const auto oldest = OldestUnderPressure(std::nullopt)) {
+    return Removal{*oldest, RetentionRule::kCatalog};
+  }
+  for (const ClassEntry& its : classes_) {
+    if (!its.may_go.empty()) return Removal{*its.may_go.begin(), RetentionRule::kCatalog};
+  }
   return std::nullopt;
 }
 
@@ -438,11 +459,8 @@ std::optional<Removal> Retention::NextFor(uint64_t recording_uid, UnixNanos now)
   }
   if (free() > 0) return std::nullopt;
   if (const auto due = NextDue(now)) return due;
-  for (uint32_t i = 0; i < classes_.size(); ++i) {
-    const ClassEntry& its = classes_[i];
-    if (its.may_go.empty()) continue;
-    if (i != asking && its.segments <= ReserveSegments(its.rule, segment_)) continue;
-    return Removal{*its.may_go.begin(), RetentionRule::kPressure};
+  if (const auto oldest = OldestUnderPressure(asking)) {
+    return Removal{*oldest, RetentionRule::kPressure};
   }
   return std::nullopt;
 }
@@ -500,6 +518,8 @@ RetentionState Retention::state() const {
   state.segment = segment_;
   state.slots = slots_;
   state.classes = classes();
+  state.catalog = catalog_;
+  state.catalog_limit = catalog_limit_;
   std::map<HoldNumber, uint32_t> index;
   for (const auto& [number, hold] : holds_) {
     index[number] = static_cast<uint32_t>(state.holds.size());

@@ -37,6 +37,15 @@ class Retention {
   // An empty slot cannot be written to any more.
   void LoseSlot() { --slots_; }
 
+  // What the catalog has, and the most that it may have before something goes; zero: no limit.
+  void SetCatalog(ByteCount used, ByteCount limit) {
+    catalog_ = used;
+    catalog_limit_ = limit;
+  }
+  ByteCount catalog() const { return catalog_; }
+  ByteCount catalog_limit() const { return catalog_limit_; }
+  bool catalog_full() const { return catalog_limit_.value != 0 && catalog_ > catalog_limit_; }
+
   // FAILED_PRECONDITION, with the numbers: the classes promise more than there is.
   // INVALID_ARGUMENT: two have the same name, or one's reserve is more than its quota.
   absl::Status CheckClasses(absl::Span<const RetentionClass> classes) const;
@@ -132,6 +141,8 @@ class Retention {
   void OfferToAll(Entry& entry);
   HoldNumber Insert(Hold hold, absl::Span<const SegmentId> parts, bool active);
   void Erase(HoldNumber number);
+  std::optional<SegmentId> OldestUnderPressure(std::optional<uint32_t> asking) const;
+  std::optional<Removal> NextForCatalog() const;
   uint32_t HeldSegments() const;
   uint32_t SegmentsToRecord() const;
   // How many more segments it may come to hold.
@@ -140,6 +151,8 @@ class Retention {
 
   ByteCount segment_;
   uint32_t slots_;
+  ByteCount catalog_;
+  ByteCount catalog_limit_;
   uint32_t open_ = 0;
   uint32_t stranded_ = 0;
   std::vector<ClassEntry> classes_;  // in the order in which they go under pressure

@@ -366,7 +366,9 @@ class RandomHistory {
 
   void Step() {
     now_.value += static_cast<int64_t>(Roll(2'000'000'000));
-    switch (Roll(13)) {
+    switch (Roll(14)) {
+      case 13:  // is there room in the catalog?
+        return retention_.SetCatalog({100 * Roll(2)}, {50});
       case 12:
         return Strand();
       case 0:

@@ -33,6 +33,28 @@ bool WouldExceed(const RetentionState& state, uint32_t in_class, uint32_t more) 
          Count(state, in_class, /*held_too=*/false) + more > QuotaSegments(rule, state.segment);
 }
 
+// Of the class with the lowest priority that can give one.
+std::optional<SegmentId> OldestUnderPressure(const RetentionState& state,
+                                             std::optional<uint32_t> asking) {
+  for (uint32_t i = 0; i < state.classes.size(); ++i) {
+    const uint32_t reserve = ReserveSegments(state.classes[i], state.segment);
+    if (i != asking && Count(state, i, /*held_too=*/true) <= reserve) continue;
+    if (const auto oldest = Oldest(state, i)) return oldest;
+  }
+  return std::nullopt;
+}
+
+std::optional<Removal> NextForCatalog(const RetentionState& state) {
+  if (!state.catalog_full()) return std::nullopt;
+  if (const auto oldest = OldestUnderPressure(state, std::nullopt)) {
+    return Removal{*oldest, RetentionRule::kCatalog};
+  }
+  for (uint32_t i = 0; i < state.classes.size(); ++i) {
+    if (const auto oldest = Oldest(state, i)) return Removal{*oldest, RetentionRule::kCatalog};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 uint32_t RetentionState::free() const {
@@ -77,7 +99,7 @@ std::optional<Removal> NextDue(const RetentionState& state, UnixNanos now) {
     if (!WouldExceed(state, i, 0)) continue;
     if (const auto oldest = Oldest(state, i)) return Removal{*oldest, RetentionRule::kQuota};
   }
-  return std::nullopt;
+  return NextForCatalog(state);
 }
 
 std::optional<Removal> NextFor(const RetentionState& state, uint32_t asking, UnixNanos now) {
@@ -86,10 +108,8 @@ std::optional<Removal> NextFor(const RetentionState& state, uint32_t asking, Uni
   }
   if (state.free() > 0) return std::nullopt;
   if (const auto due = NextDue(state, now)) return due;
-  for (uint32_t i = 0; i < state.classes.size(); ++i) {
-    const uint32_t reserve = ReserveSegments(state.classes[i], state.segment);
-    if (i != asking && Count(state, i, /*held_too=*/true) <= reserve) continue;
-    if (const auto oldest = Oldest(state, i)) return Removal{*oldest, RetentionRule::kPressure};
+  if (const auto oldest = OldestUnderPressure(state, asking)) {
+    return Removal{*oldest, RetentionRule::kPressure};
   }
   return std::nullopt;
 }

@@ -47,7 +47,12 @@ struct RetentionState {
   std::vector<HoldState> holds;
   std::vector<RetentionSegment> segments;  // in the order of their ids
 
+  // What the catalog has, and the most that it may have before something goes; no limit: zero.
+  ByteCount catalog;
+  ByteCount catalog_limit;
+
   uint32_t free() const;
+  bool catalog_full() const { return catalog_limit.value != 0 && catalog > catalog_limit; }
 };
 
 struct Removal {
@@ -69,7 +74,9 @@ bool GoesBefore(const RetentionClass& a, const RetentionClass& b);
 // its class' quota: it has its own budget.
 
 // What is due, whether or not anybody needs a segment, soonest first: what is past its age, in the
-// order in which that was reached; then, class by class, the oldest of those beyond the quota.
+// order in which that was reached; then, class by class, the oldest of those beyond the quota. When
+// the catalog is full, then what would go under pressure if nobody asked: from classes that have
+// more than their reserve; if there are none, from any, for each may be the one that fills it.
 std::optional<Removal> NextDue(const RetentionState& state, UnixNanos now);
 
 // What gives up its slot to a recording of class `asking`:
