@@ -125,7 +125,7 @@ absl::Status Verifier::OpenCatalog() {
     }
     catalog = rows.status();
   }
-  // A new archive has none, and nothing that it could speak of.
+  // A new archive has none, or an empty one, and nothing that it could speak of.
   if (absl::IsNotFound(catalog.status()) && !AnySegment()) return absl::OkStatus();
   Find(std::string(catalog.status().message()));
   return absl::OkStatus();
@@ -440,6 +440,9 @@ void Verifier::ReadRemovals() {
   absl::StatusOr<std::vector<RemovalRow>> removals = catalog_->Removals();
   if (!removals.ok()) return Find(std::string(removals.status().message()));
   history_.SetRemovals(*std::move(removals));
+  const absl::StatusOr<CatalogLoss> loss = catalog_->Loss();
+  if (!loss.ok()) return Find(std::string(loss.status().message()));
+  history_.SetLoss(*loss);
 }
 
 absl::StatusOr<VerifyReport> Verifier::Run() {

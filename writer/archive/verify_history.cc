@@ -57,6 +57,14 @@ void VerifyHistory::CheckLink(const Track& track, uint64_t id, const Segment& se
     if (imported_) {
       return note(absl::StrCat(name, ", which segment ", id, " follows, was not imported"));
     }
+    // Before the loss a removal may have been recorded, but of the oldest first: in the middle of
+    // what was there, it takes more than a lost catalog.
+    const bool before_loss = loss_.time.value != 0 && before <= Number(loss_.last);
+    if (before_loss && segments.begin()->first == id) {
+      return note(absl::StrCat(name, ", which segment ", id, " follows, is not here: whether it ",
+                               "was removed in good order is unknown since the catalog was lost, ",
+                               "and made anew at ", Time(loss_.time)));
+    }
     return find(absl::StrCat(name, " is missing: segment ", id,
                              " proves that it was there, and no removal is recorded"));
   }

@@ -25,6 +25,7 @@ class VerifyHistory {
   using Say = std::function<void(std::string)>;
 
   void SetRemovals(std::vector<RemovalRow> removals) { removals_ = std::move(removals); }
+  void SetLoss(const CatalogLoss& loss) { loss_ = loss; }
   // Segments were imported one by one: those before them need not be there.
   void SetImported() { imported_ = true; }
   // A segment that is there. `recording` is its recording's name.
@@ -68,6 +69,7 @@ class VerifyHistory {
   std::map<Track, std::map<uint64_t, Segment>> tracks_;
   std::vector<RemovalRow> removals_;
   std::set<uint64_t> unknown_;
+  CatalogLoss loss_;
   bool imported_ = false;
 };
 

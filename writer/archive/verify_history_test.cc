@@ -1,4 +1,5 @@
 // What is missing, altered or exchanged, and what was removed in good order.
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "writer/archive/archive_keeper.h"
+#include "writer/archive/recovery.h"
 #include "writer/archive/test_archive.h"
 #include "writer/archive/verify.h"
 #include "writer/catalog/catalog.h"
@@ -100,6 +102,47 @@ TEST_F(VerifyHistoryTest, AMissingSegmentIsNamedByTheOneAfterIt) {
 TEST_F(VerifyHistoryTest, AlsoWhenItWasTheLastOfAnEpoch) {
   Remove(3, RemovalReason::kNone);
   EXPECT_THAT(Verify().findings, Contains(HasSubstr("segment 4 proves that it was there")));
+}
+
+// What a lost catalog knew of removals nobody knows; what it cannot have known is still found.
+TEST_F(VerifyHistoryTest, BeforeTheCatalogWasLostTheOldestMayHaveGone) {
+  Remove(1, RemovalReason::kNone);
+  ASSERT_TRUE(catalog_->PutLoss({{1'000'000'000}, SegmentId{2}}).ok());
+  VerifyReport report = Verify();
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_THAT(report.notes,
+              ElementsAre(AllOf(HasSubstr("segment 1 of recording \"test\" on lane 0"),
+                                HasSubstr("unknown since the catalog was lost"),
+                                HasSubstr("1970-01-01T00:00:01"))));
+  Remove(4, RemovalReason::kNone);  // in the middle
+  EXPECT_THAT(Verify().findings, Contains(HasSubstr("segment 4 of recording")));
+  Put(4);
+  Remove(2, RemovalReason::kNone);
+  Remove(3, RemovalReason::kNone);  // it came later
+  EXPECT_THAT(Verify().findings, Contains(HasSubstr("segment 3 of recording")));
+}
+
+TEST_F(VerifyHistoryTest, ACatalogThatIsMadeAnewSaysSinceWhen) {
+  EXPECT_EQ(catalog_->Loss()->time.value, 0);
+  std::memset(&segments_[0].at({0}), 0, kBlockBytes);
+  Write(1);
+  catalog_.reset();
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::remove((archive_.CatalogPath() + suffix).c_str());
+  }
+  catalog_ = *Catalog::Open(archive_.CatalogPath(), Catalog::Mode::kReadWrite);
+  ASSERT_TRUE(Recover(*archive_, *catalog_, /*rebuild=*/true).ok());
+  const CatalogLoss loss = *catalog_->Loss();
+  EXPECT_NE(loss.time.value, 0);
+  EXPECT_EQ(loss.last, SegmentId{5});
+  EXPECT_THAT(Verify().findings, IsEmpty());
+  // It knows from here on.
+  ASSERT_TRUE(Recover(*archive_, *catalog_, /*rebuild=*/true).ok());
+  EXPECT_EQ(catalog_->Loss()->time, loss.time);
+  std::memset(&segments_[1].at({0}), 0, kBlockBytes);
+  Write(2);
+  ASSERT_TRUE(Recover(*archive_, *catalog_, /*rebuild=*/false).ok());
+  EXPECT_THAT(Verify().findings, Contains(HasSubstr("segment 2 of recording")));
 }
 
 TEST_F(VerifyHistoryTest, WhatWasRemovedInGoodOrderIsNotMissed) {

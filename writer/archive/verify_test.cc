@@ -351,6 +351,15 @@ TEST_F(VerifyTest, ALostCatalogIsSaid) {
   EXPECT_THAT(report.findings, ElementsAre(HasSubstr("catalog.db")));
 }
 
+// Killed right after its creation: nothing was recorded, nothing is missing.
+TEST(VerifyNewArchiveTest, AnEmptyCatalogIsNoDamage) {
+  TestArchive archive;
+  std::ofstream(archive.CatalogPath()).flush();
+  const auto report = VerifyArchive(archive.directory(), nullptr);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->findings, IsEmpty());
+}
+
 TEST_F(VerifyTest, ASegmentThatTheCatalogDoesNotKnowIsNoted) {
   archive_.Close();
   TestSegment unknown(archive_.Segment(4, 3), &ledger_);

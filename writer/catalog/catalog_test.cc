@@ -429,6 +429,16 @@ TEST_F(CatalogTest, AMissingCatalogIsNotFound) {
   EXPECT_NE(access((path_ + ".none").c_str(), F_OK), 0);
 }
 
+// As after a crash right after its creation.
+TEST_F(CatalogTest, AnEmptyCatalogIsNotFound) {
+  catalog_.reset();
+  std::ofstream(path_, std::ios::trunc).flush();
+  const absl::Status status = Catalog::Open(path_, Catalog::Mode::kReadOnly).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is empty"));
+  EXPECT_TRUE(Catalog::Open(path_, Catalog::Mode::kReadWrite).ok());
+}
+
 TEST_F(CatalogTest, WhatIsNoCatalogIsDataLoss) {
   catalog_.reset();
   std::ofstream(path_, std::ios::trunc) << std::string(8192, 'x');

@@ -57,7 +57,11 @@ absl::StatusOr<int64_t> MigrateCatalog(SqliteDatabase& db, const std::string& pa
 absl::Status CheckCatalog(SqliteDatabase& db, const std::string& path, int64_t version) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t found, VersionOf(db, path));
   if (found == version) return absl::OkStatus();
-  if (found == 0) return NotACatalog(path, "it is empty");
+  if (found == 0) {
+    return absl::NotFoundError(absl::StrCat("catalog ", path, " is empty: what it held is in the ",
+                                            "segments: run \"sluice archive rebuild\" on the ",
+                                            "archive"));
+  }
   if (found > version) return TooNew(path, found, version);
   return absl::FailedPreconditionError(
       absl::StrCat("catalog ", path, " has version ", found, ", and this program reads version ",
