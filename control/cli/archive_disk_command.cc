@@ -1,8 +1,11 @@
 #include "control/cli/archive_disk_command.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +18,7 @@
 #include "control/cli/human.h"
 #include "control/cli/options.h"
 #include "control/cli/target.h"
+#include "control/service/callers.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/archive_keeper.h"
@@ -40,10 +44,14 @@ absl::StatusOr<std::unique_ptr<Archive>> Open(const Options& options, const std:
 }
 
 // As the next start of a recorder would, so that what the disk holds can be read at once.
-absl::Status Recover(const Options& options, const std::string& purpose) {
+absl::Status Recover(const Options& options, const std::string& purpose,
+                     const std::optional<uint32_t>& added = std::nullopt) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Open(options, purpose));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveKeeper> keeper,
                           ArchiveKeeper::Start(*archive));
+  if (added) {
+    keeper->Audit(UserActor(getuid()), "disk added", absl::StrCat("disks/", *added), options.disk);
+  }
   for (const std::string& warning : archive->warnings()) Note(warning);
   for (const std::string& note : keeper->recovery().notes) std::cout << Printable(note) << '\n';
   const uint32_t found = keeper->recovery().segments_indexed + keeper->recovery().segments_sealed;
@@ -57,7 +65,7 @@ absl::Status AddDisk(const Options& options) {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Open(options, "add-disk"));
     SLUICE_ASSIGN_OR_RETURN(number, archive->AddDisk({options.disk, options.capacity}));
   }
-  SLUICE_RETURN_IF_ERROR(Recover(options, "add-disk"));
+  SLUICE_RETURN_IF_ERROR(Recover(options, "add-disk", number));
   std::cout << options.disk << " is disk " << number << " of archive " << options.target.archive
             << std::endl;
   return absl::OkStatus();
@@ -80,14 +88,19 @@ absl::StatusOr<uint32_t> FindDisk(const Archive& archive, const std::string& nam
 }
 
 // Nobody writes, so the catalog is ours.
-absl::Status ForgetSegmentsOf(const Archive& archive, uint32_t disk) {
+absl::Status TellCatalog(const Archive& archive, uint32_t disk, bool discarded) {
   SLUICE_ASSIGN_OR_RETURN(
       const std::unique_ptr<Catalog> catalog,
       Catalog::Open(Archive::CatalogPath(archive.directory()), Catalog::Mode::kReadWrite));
+  const UnixNanos now{absl::GetCurrentTimeNanos()};
+  const std::string actor = UserActor(getuid());
+  SLUICE_RETURN_IF_ERROR(catalog->AddAudit(
+      {{0, now, actor, "disk removed", absl::StrCat("disks/", disk),
+        discarded ? "it is forgotten with what it held" : "what it holds stays readable"}}));
+  if (!discarded) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, catalog->Segments());
-  const RemovalCause cause{RemovalReason::kRetention,
-                           absl::StrCat("disk ", disk, " was discarded"),
-                           {absl::GetCurrentTimeNanos()}};
+  const RemovalCause cause{RemovalReason::kRetention, absl::StrCat("disk ", disk, " was discarded"),
+                           now, actor};
   for (const SegmentRow& segment : segments) {
     if (archive.meta().disks[disk].Has(segment.slot)) {
       SLUICE_RETURN_IF_ERROR(catalog->ForgetSegment(segment.id, cause));
@@ -102,7 +115,7 @@ absl::Status RemoveDisk(const Options& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Open(options, "remove-disk"));
   SLUICE_ASSIGN_OR_RETURN(const uint32_t number, FindDisk(*archive, options.disk));
   SLUICE_RETURN_IF_ERROR(archive->RemoveDisk(number, options.discard));
-  if (options.discard) SLUICE_RETURN_IF_ERROR(ForgetSegmentsOf(*archive, number));
+  SLUICE_RETURN_IF_ERROR(TellCatalog(*archive, number, options.discard));
   std::cout << "disk " << number << " of archive " << options.target.archive
             << (options.discard
                     ? " is forgotten with what it held"

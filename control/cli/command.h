@@ -27,6 +27,7 @@ void AddStatusCommand(CLI::App& program, Action& action);
 void AddRecordingsCommand(CLI::App& program, Action& action);
 void AddRetentionCommand(CLI::App& program, Action& action);
 void AddStreamsCommand(CLI::App& program, Action& action);
+void AddEventsCommand(CLI::App& program, Action& action);
 void AddExportCommand(CLI::App& program, Action& action);
 void AddVerifyCommand(CLI::App& program, Action& action);
 // Of the archive group.

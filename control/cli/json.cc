@@ -12,15 +12,22 @@
 
 namespace sluice {
 
-std::string ToJson(const google::protobuf::Message& message) {
+namespace {
+
+std::string Print(const google::protobuf::Message& message, bool whitespace) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = whitespace;
   options.always_print_primitive_fields = true;
   std::string json;
   SLUICE_CHECK(google::protobuf::util::MessageToJsonString(message, &json, options).ok());
   absl::StripTrailingAsciiWhitespace(&json);
   return json;
 }
+
+}  // namespace
+
+std::string ToJson(const google::protobuf::Message& message) { return Print(message, true); }
+std::string ToJsonLine(const google::protobuf::Message& message) { return Print(message, false); }
 
 std::string ToJson(const google::protobuf::Message& message,
                    const std::vector<std::pair<std::string, std::string>>& first) {

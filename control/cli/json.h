@@ -14,6 +14,9 @@ namespace sluice {
 // By protobuf's mapping: camelCase, 64-bit integers as strings. Figures that are zero are there.
 std::string ToJson(const google::protobuf::Message& message);
 
+// The same on one line.
+std::string ToJsonLine(const google::protobuf::Message& message);
+
 // The same, with members of our own in front: names, and values that are JSON already.
 std::string ToJson(const google::protobuf::Message& message,
                    const std::vector<std::pair<std::string, std::string>>& first);

@@ -74,6 +74,7 @@ int RunProgram(int argc, const char* const* argv) {
   AddRecordingsCommand(program, action);
   AddRetentionCommand(program, action);
   AddStreamsCommand(program, action);
+  AddEventsCommand(program, action);
   AddExportCommand(program, action);
   AddVerifyCommand(program, action);
   AddArchiveCommand(program, action);

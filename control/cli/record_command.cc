@@ -1,4 +1,6 @@
 // sluice record: a recorder without a daemon.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <limits>
@@ -22,6 +24,7 @@
 #include "control/config/recording_rules.h"
 #include "control/recorder/drop_watch.h"
 #include "control/recorder/recorder.h"
+#include "control/service/callers.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
 #include "writer/catalog/catalog.h"
@@ -83,7 +86,8 @@ class Recording {
     if (!options_.quiet) {
       for (const std::string& note : recorder_->keeper().recovery().notes) Note(note);
     }
-    SLUICE_ASSIGN_OR_RETURN(const RecordingStatus status, recorder_->CreateRecording(spec));
+    SLUICE_ASSIGN_OR_RETURN(const RecordingStatus status,
+                            recorder_->CreateRecording(spec, UserActor(getuid())));
     begin_ = absl::Now();
     if (!options_.quiet) {
       std::cerr << (options_.connect ? "connecting to " + spec.address.ToString()
@@ -168,7 +172,7 @@ class Recording {
     line_.Clear();
     RecordSummary summary;
     SLUICE_ASSIGN_OR_RETURN(summary.status,
-                            recorder_->StopRecording(options_.spec.id, kDrainLimit));
+                            recorder_->StopRecording(options_.spec.id, kDrainLimit, "shutdown"));
     const absl::Time end = absl::Now();
     summary.elapsed = end - begin_;
     summary.active = first_byte_ ? end - *first_byte_ : absl::ZeroDuration();

@@ -1,4 +1,6 @@
 // sluice recordings: list, get, create, stop, delete.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -11,6 +13,7 @@
 #include "control/cli/options.h"
 #include "control/cli/recording_view.h"
 #include "control/cli/target.h"
+#include "control/service/callers.h"
 #include "control/service/conversion.h"
 #include "ingest/status_macros.h"
 #include "proto/sluice/v1/recordings.grpc.pb.h"
@@ -123,7 +126,7 @@ absl::Status DeleteFromFiles(const std::string& directory, const std::string& id
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Archive> archive, Archive::Open(wanted));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveKeeper> keeper,
                           ArchiveKeeper::Start(*archive));
-  return keeper->DeleteRecording(id);
+  return keeper->DeleteRecording(id, UserActor(getuid()));
 }
 
 absl::Status Delete(const Options& options) {

@@ -17,6 +17,7 @@
 #include "control/cli/retention_view.h"
 #include "control/cli/stream_filter.h"
 #include "control/cli/target.h"
+#include "control/service/callers.h"
 #include "control/service/conversion.h"
 #include "control/service/names.h"
 #include "control/service/retention_conversion.h"
@@ -49,7 +50,7 @@ void Print(const google::protobuf::Message& message, OutputFormat output,
   }
 }
 
-std::string Actor() { return absl::StrCat("user ", getuid()); }
+std::string Actor() { return UserActor(getuid()); }
 
 // Of an archive that nobody has open: there is nobody to ask, so the change is made here.
 struct Opened {

@@ -136,10 +136,11 @@ class RecorderImpl final : public Recorder {
   absl::Status Start(const RecorderOptions& options);
   ~RecorderImpl() override;
 
-  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec) override;
-  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id,
-                                                absl::Duration drain_limit) override;
-  absl::Status DeleteRecording(const std::string& id) override;
+  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec,
+                                                  const std::string& actor) override;
+  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id, absl::Duration drain_limit,
+                                                const std::string& actor) override;
+  absl::Status DeleteRecording(const std::string& id, const std::string& actor) override;
   absl::StatusOr<RecordingStatus> GetRecording(const std::string& id) override;
   RecorderStatus Status() override;
   ArchiveKeeper& keeper() override { return *keeper_; }
@@ -159,7 +160,8 @@ class RecorderImpl final : public Recorder {
     std::vector<TrackRef> tracks;
     std::shared_ptr<Routes> routes = std::make_shared<Routes>();
     bool stopping = false;
-    bool done = false;  // every track is removed, and the catalog knows
+    std::string stopped_by;  // who asked for it first
+    bool done = false;       // every track is removed, and the catalog knows
     absl::Status failure;
   };
 
@@ -248,7 +250,7 @@ RecorderImpl::~RecorderImpl() {
       StopTracks(*entry, /*abort=*/false);
     }
   }
-  for (const std::string& id : ids) StopRecording(id, kDrainLimitAtExit).IgnoreError();
+  for (const std::string& id : ids) StopRecording(id, kDrainLimitAtExit, "shutdown").IgnoreError();
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
@@ -288,7 +290,8 @@ absl::StatusOr<std::string> RecorderImpl::ClassFor(const RecordingSpec& spec,
       absl::StrJoin(names, "', '"), "': define it in the daemon's configuration"));
 }
 
-absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpec& spec) {
+absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpec& spec,
+                                                              const std::string& actor) {
   SLUICE_RETURN_IF_ERROR(CheckSpec(spec));
   const std::lock_guard creation_lock(creation_mutex_);
   {
@@ -315,7 +318,7 @@ absl::StatusOr<RecordingStatus> RecorderImpl::CreateRecording(const RecordingSpe
   }
   entry->row.state = RecordingState::kRecording;
   entry->row.source = SourceText(spec, entry->bound);
-  absl::Status started = keeper_->PutRecording(entry->row);
+  absl::Status started = keeper_->PutRecording(entry->row, actor);
   if (started.ok()) {
     started = StartTracks(spec, std::move(listeners), *entry);
   } else {
@@ -400,13 +403,15 @@ void RecorderImpl::StopTracks(Entry& entry, bool abort) {
 }
 
 absl::StatusOr<RecordingStatus> RecorderImpl::StopRecording(const std::string& id,
-                                                            absl::Duration drain_limit) {
+                                                            absl::Duration drain_limit,
+                                                            const std::string& actor) {
   std::unique_lock lock(mutex_);
   const auto found = entries_.find(id);
   if (found == entries_.end()) {
     return absl::NotFoundError(absl::StrCat("no recording '", id, "' is being recorded"));
   }
   Entry& entry = *found->second;
+  if (entry.stopped_by.empty()) entry.stopped_by = actor;
   if (!entry.done) StopTracks(entry, /*abort=*/false);
   changed_.notify_all();
   const auto done = [&entry] { return entry.done; };
@@ -460,7 +465,7 @@ void RecorderImpl::Supervise() {
       entry->row.state = entry->failure.ok() ? RecordingState::kStopped : RecordingState::kFailed;
       entry->row.failure = std::string(entry->failure.message());
       // An error is the keeper's health(); the recording has ended all the same.
-      keeper_->PutRecording(entry->row).IgnoreError();
+      keeper_->PutRecording(entry->row, entry->stopped_by).IgnoreError();
       keeper_->Flush();
       entry->done = true;
       changed_.notify_all();
@@ -469,7 +474,7 @@ void RecorderImpl::Supervise() {
   }
 }
 
-absl::Status RecorderImpl::DeleteRecording(const std::string& id) {
+absl::Status RecorderImpl::DeleteRecording(const std::string& id, const std::string& actor) {
   const std::lock_guard creation_lock(creation_mutex_);
   {
     const std::lock_guard lock(mutex_);
@@ -479,7 +484,7 @@ absl::Status RecorderImpl::DeleteRecording(const std::string& id) {
           absl::StrCat("recording '", id, "' is recording: stop it first"));
     }
   }
-  SLUICE_RETURN_IF_ERROR(keeper_->DeleteRecording(id));
+  SLUICE_RETURN_IF_ERROR(keeper_->DeleteRecording(id, actor));
   const std::lock_guard lock(mutex_);
   entries_.erase(id);
   return absl::OkStatus();

@@ -88,7 +88,7 @@ struct RecorderStatus {
   absl::Time started;
 };
 
-// Thread-safe. A failed call changes nothing.
+// Thread-safe. A failed call changes nothing. `actor` is for the audit: who asked for it.
 class Recorder {
  public:
   static absl::StatusOr<std::unique_ptr<Recorder>> Open(const RecorderOptions& options);
@@ -98,13 +98,15 @@ class Recorder {
   // Listening (or dialling) when it returns. ALREADY_EXISTS, INVALID_ARGUMENT,
   // FAILED_PRECONDITION: no such retention class. UNAVAILABLE "listen on 0.0.0.0:9000: address
   // already in use, ...".
-  virtual absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec) = 0;
+  virtual absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec,
+                                                          const std::string& actor) = 0;
   // Drains what the kernel has received, seals, publishes; returns the final figures. What a
   // sender keeps sending after `drain_limit` is not waited for.
   virtual absl::StatusOr<RecordingStatus> StopRecording(const std::string& id,
-                                                        absl::Duration drain_limit) = 0;
+                                                        absl::Duration drain_limit,
+                                                        const std::string& actor) = 0;
   // Stopped ones only (FAILED_PRECONDITION otherwise): forgets the recording and its data.
-  virtual absl::Status DeleteRecording(const std::string& id) = 0;
+  virtual absl::Status DeleteRecording(const std::string& id, const std::string& actor) = 0;
   // Of a recording of this run; NOT_FOUND otherwise (the catalog may know it).
   virtual absl::StatusOr<RecordingStatus> GetRecording(const std::string& id) = 0;
   virtual RecorderStatus Status() = 0;

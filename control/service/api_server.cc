@@ -59,7 +59,8 @@ ApiServer::ApiServer(const Options& options)
       recordings_(&archive_),
       streams_(&archive_, options.readers_max),
       status_(&archive_, options.verification),
-      retention_(&archive_) {}
+      retention_(&archive_),
+      events_(&archive_, options.watchers_max) {}
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Options& options) {
   if (options.recorder == nullptr) {
@@ -70,7 +71,8 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Options& optio
   server->Build(options);
   if (server->server_ == nullptr) return absl::InternalError("gRPC cannot start a server");
   if (server->listener_ != nullptr) {
-    server->listener_->Serve([grpc = server->server_.get()](int connection) {
+    server->listener_->Serve([grpc = server->server_.get(), server = server.get()](int connection) {
+      server->archive_.callers().Connected(connection);
       grpc::AddInsecureChannelFromFd(grpc, connection);
     });
   }
@@ -87,7 +89,7 @@ absl::Status ApiServer::Listen(const Options& options) {
 void ApiServer::Build(const Options& options) {
   PrepareProcess();
   grpc::ResourceQuota quota("sluice");
-  quota.SetMaxThreads(options.readers_max + kOtherCallsMax + kPollersMax);
+  quota.SetMaxThreads(options.readers_max + options.watchers_max + kOtherCallsMax + kPollersMax);
   quota.Resize(static_cast<size_t>(options.readers_max) * kBytesPerReader + kOtherBytes);
 
   grpc::ServerBuilder builder;
@@ -99,7 +101,8 @@ void ApiServer::Build(const Options& options) {
       .RegisterService(&recordings_)
       .RegisterService(&streams_)
       .RegisterService(&status_)
-      .RegisterService(&retention_);
+      .RegisterService(&retention_)
+      .RegisterService(&events_);
   server_ = builder.BuildAndStart();
 }
 
@@ -120,6 +123,7 @@ void ApiServer::Shutdown() {
   // From here on nobody connects any more.
   if (listener_ != nullptr) listener_->Stop();
   streams_.Close();
+  events_.Close();
   server_->Shutdown(std::chrono::system_clock::now() + kShutdownPatience);
   server_->Wait();
   listener_.reset();

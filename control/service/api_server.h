@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "control/recorder/recorder.h"
+#include "control/service/event_service.h"
 #include "control/service/recording_service.h"
 #include "control/service/retention_service.h"
 #include "control/service/served_archive.h"
@@ -38,6 +39,8 @@ class ApiServer {
     std::function<BackgroundVerifyStatus()> verification = nullptr;
     // Calls of ReadStream at a time; more get RESOURCE_EXHAUSTED.
     int readers_max = 32;
+    // Likewise of WatchEvents.
+    int watchers_max = 16;
   };
 
   // Answers when it returns. Fails when the socket cannot be had (see UnixListener::Bind), or when
@@ -50,8 +53,8 @@ class ApiServer {
   // For clients in this process.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
-  // Takes no new calls, ends the readers with UNAVAILABLE, waits a little for calls that are
-  // running, cancels what is left, and removes the socket. The second call does nothing.
+  // Takes no new calls, ends the readers and watchers with UNAVAILABLE, waits a little for calls
+  // that are running, cancels what is left, and removes the socket. The second call does nothing.
   void Shutdown();
 
  private:
@@ -64,6 +67,7 @@ class ApiServer {
   StreamService streams_;
   StatusService status_;
   RetentionService retention_;
+  EventService events_;
   std::unique_ptr<UnixListener> listener_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex shutdown_mutex_;

@@ -129,7 +129,8 @@ class Daemon {
 
   absl::Status StartRecordings() {
     for (const RecordingSpec& spec : config_.recordings) {
-      const absl::StatusOr<RecordingStatus> status = recorder_->CreateRecording(spec);
+      const absl::StatusOr<RecordingStatus> status =
+          recorder_->CreateRecording(spec, "configuration");
       if (!status.ok()) {
         return absl::Status(
             status.status().code(),
@@ -174,18 +175,19 @@ class Daemon {
 
   // Who did what to the data, and what rules did by themselves.
   void LogAudit() {
-    constexpr size_t kAtATime = 100;
+    constexpr size_t kAtATime = 1000;
     if (catalog_ == nullptr) {
       auto catalog = Catalog::Open(Archive::CatalogPath(recorder_->archive().directory()),
                                    Catalog::Mode::kReadOnly);
       if (!catalog.ok()) return;
       catalog_ = *std::move(catalog);
+      last_audit_ = FirstAuditId(recorder_->archive().meta().epoch);  // not what earlier runs did
     }
     const absl::StatusOr<std::vector<AuditRow>> rows = catalog_->Audit(last_audit_, kAtATime);
     if (!rows.ok()) return;
     for (const AuditRow& row : *rows) {
       last_audit_ = row.id;
-      if (row.time.value < absl::ToUnixNanos(started_)) continue;  // of an earlier run
+      if (row.removed) continue;  // only counted, below
       log_.info("audit: {}{}{} by {}{}{}", row.action, row.object.empty() ? "" : " ", row.object,
                 row.actor, row.detail.empty() ? "" : ": ", row.detail);
     }
@@ -216,7 +218,7 @@ class Daemon {
       if (recording.state != RecordingState::kRecording) continue;
       const std::string& id = recording.spec.id;
       stops.emplace_back(id, std::async(std::launch::async, [this, id] {
-                           return recorder_->StopRecording(id, kDrainLimit);
+                           return recorder_->StopRecording(id, kDrainLimit, "shutdown");
                          }));
     }
     for (auto& [id, stop] : stops) {
@@ -239,7 +241,6 @@ class Daemon {
   std::set<std::string> warnings_;                // likewise
   int64_t last_audit_ = 0;                        // likewise
   RemovalCounts removals_;                        // likewise
-  const absl::Time started_ = absl::Now();
   std::unique_ptr<Catalog> catalog_;
   DropWatch drops_;
   std::unique_ptr<Recorder> recorder_;

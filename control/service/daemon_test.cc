@@ -26,16 +26,17 @@ class OwningRecorder final : public Recorder {
  public:
   explicit OwningRecorder(absl::Duration stop_time) : stop_time_(stop_time) {}
 
-  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec) override {
-    return recorder_.CreateRecording(spec);
+  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec,
+                                                  const std::string& actor) override {
+    return recorder_.CreateRecording(spec, actor);
   }
-  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id,
-                                                absl::Duration limit) override {
+  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id, absl::Duration limit,
+                                                const std::string& actor) override {
     absl::SleepFor(stop_time_);
-    return recorder_.StopRecording(id, limit);
+    return recorder_.StopRecording(id, limit, actor);
   }
-  absl::Status DeleteRecording(const std::string& id) override {
-    return recorder_.DeleteRecording(id);
+  absl::Status DeleteRecording(const std::string& id, const std::string& actor) override {
+    return recorder_.DeleteRecording(id, actor);
   }
   absl::StatusOr<RecordingStatus> GetRecording(const std::string& id) override {
     return recorder_.GetRecording(id);

@@ -39,7 +39,8 @@ class FakeRecorder final : public Recorder {
     return last_drain_limit_;
   }
 
-  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec) override {
+  absl::StatusOr<RecordingStatus> CreateRecording(const RecordingSpec& spec,
+                                                  const std::string& /*actor*/) override {
     const std::lock_guard lock(mutex_);
     if (!failure_.ok()) return std::exchange(failure_, absl::OkStatus());
     const auto found = recordings_.find(spec.id);
@@ -59,8 +60,8 @@ class FakeRecorder final : public Recorder {
     return status;
   }
 
-  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id,
-                                                absl::Duration drain_limit) override {
+  absl::StatusOr<RecordingStatus> StopRecording(const std::string& id, absl::Duration drain_limit,
+                                                const std::string& /*actor*/) override {
     const std::lock_guard lock(mutex_);
     const auto found = recordings_.find(id);
     if (found == recordings_.end()) return absl::NotFoundError(id);
@@ -70,11 +71,11 @@ class FakeRecorder final : public Recorder {
     return found->second;
   }
 
-  absl::Status DeleteRecording(const std::string& id) override {
+  absl::Status DeleteRecording(const std::string& id, const std::string& actor) override {
     const std::lock_guard lock(mutex_);
     if (!failure_.ok()) return std::exchange(failure_, absl::OkStatus());
     recordings_.erase(id);
-    return archive_->keeper().DeleteRecording(id);
+    return archive_->keeper().DeleteRecording(id, actor);
   }
 
   absl::StatusOr<RecordingStatus> GetRecording(const std::string& id) override {

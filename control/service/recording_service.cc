@@ -47,10 +47,11 @@ absl::string_view Describe(RecordingState state) {
 
 }  // namespace
 
-absl::StatusOr<v1::Recording> RecordingService::Create(const v1::CreateRecordingRequest& request) {
+absl::StatusOr<v1::Recording> RecordingService::Create(const v1::CreateRecordingRequest& request,
+                                                       const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   SLUICE_ASSIGN_OR_RETURN(const RecordingSpec spec, ToSpec(request));
-  SLUICE_ASSIGN_OR_RETURN(RecordingStatus status, recorder->CreateRecording(spec));
+  SLUICE_ASSIGN_OR_RETURN(RecordingStatus status, recorder->CreateRecording(spec, actor));
   // It records: no trouble with the catalog must make the call fail.
   absl::StatusOr<KnownRecording> known = archive_->Find(spec.id);
   if (!known.ok()) known = KnownRecording{};
@@ -84,7 +85,8 @@ absl::StatusOr<v1::ListRecordingsResponse> RecordingService::List(
   return response;
 }
 
-absl::StatusOr<v1::Recording> RecordingService::Stop(const v1::StopRecordingRequest& request) {
+absl::StatusOr<v1::Recording> RecordingService::Stop(const v1::StopRecordingRequest& request,
+                                                     const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   SLUICE_ASSIGN_OR_RETURN(const std::string id, ParseRecordingName(request.name()));
   SLUICE_ASSIGN_OR_RETURN(const absl::Duration limit, DrainLimit(request));
@@ -93,7 +95,7 @@ absl::StatusOr<v1::Recording> RecordingService::Stop(const v1::StopRecordingRequ
     return absl::FailedPreconditionError(
         absl::StrCat("recording \"", id, "\" is not being recorded: ", Describe(known.state())));
   }
-  SLUICE_ASSIGN_OR_RETURN(RecordingStatus status, recorder->StopRecording(id, limit));
+  SLUICE_ASSIGN_OR_RETURN(RecordingStatus status, recorder->StopRecording(id, limit, actor));
   // It has stopped, and has come to its final sums in the catalog.
   absl::StatusOr<KnownRecording> final = archive_->Find(id);
   if (final.ok()) known = *std::move(final);
@@ -101,7 +103,8 @@ absl::StatusOr<v1::Recording> RecordingService::Stop(const v1::StopRecordingRequ
   return ToProto(known);
 }
 
-absl::Status RecordingService::Delete(const v1::DeleteRecordingRequest& request) {
+absl::Status RecordingService::Delete(const v1::DeleteRecordingRequest& request,
+                                      const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   SLUICE_ASSIGN_OR_RETURN(const std::string id, ParseRecordingName(request.name()));
   SLUICE_ASSIGN_OR_RETURN(const KnownRecording known, archive_->Find(id));
@@ -109,13 +112,13 @@ absl::Status RecordingService::Delete(const v1::DeleteRecordingRequest& request)
     return absl::FailedPreconditionError(
         absl::StrCat("recording \"", id, "\" is being recorded; stop it before deleting it"));
   }
-  return recorder->DeleteRecording(id);
+  return recorder->DeleteRecording(id, actor);
 }
 
-grpc::Status RecordingService::CreateRecording(grpc::ServerContext* /*context*/,
+grpc::Status RecordingService::CreateRecording(grpc::ServerContext* context,
                                                const v1::CreateRecordingRequest* request,
                                                v1::Recording* response) {
-  return Answer(Create(*request), response);
+  return Answer(Create(*request, archive_->callers().ActorOf(*context)), response);
 }
 
 grpc::Status RecordingService::GetRecording(grpc::ServerContext* /*context*/,
@@ -130,16 +133,16 @@ grpc::Status RecordingService::ListRecordings(grpc::ServerContext* /*context*/,
   return Answer(List(*request), response);
 }
 
-grpc::Status RecordingService::StopRecording(grpc::ServerContext* /*context*/,
+grpc::Status RecordingService::StopRecording(grpc::ServerContext* context,
                                              const v1::StopRecordingRequest* request,
                                              v1::Recording* response) {
-  return Answer(Stop(*request), response);
+  return Answer(Stop(*request, archive_->callers().ActorOf(*context)), response);
 }
 
-grpc::Status RecordingService::DeleteRecording(grpc::ServerContext* /*context*/,
+grpc::Status RecordingService::DeleteRecording(grpc::ServerContext* context,
                                                const v1::DeleteRecordingRequest* request,
                                                google::protobuf::Empty* /*response*/) {
-  return ToGrpcStatus(Delete(*request));
+  return ToGrpcStatus(Delete(*request, archive_->callers().ActorOf(*context)));
 }
 
 }  // namespace sluice

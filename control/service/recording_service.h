@@ -27,11 +27,13 @@ class RecordingService final : public v1::RecordingService::Service {
                                google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Recording> Create(const v1::CreateRecordingRequest& request);
+  absl::StatusOr<v1::Recording> Create(const v1::CreateRecordingRequest& request,
+                                       const std::string& actor);
   absl::StatusOr<v1::Recording> Get(const v1::GetRecordingRequest& request);
   absl::StatusOr<v1::ListRecordingsResponse> List(const v1::ListRecordingsRequest& request);
-  absl::StatusOr<v1::Recording> Stop(const v1::StopRecordingRequest& request);
-  absl::Status Delete(const v1::DeleteRecordingRequest& request);
+  absl::StatusOr<v1::Recording> Stop(const v1::StopRecordingRequest& request,
+                                     const std::string& actor);
+  absl::Status Delete(const v1::DeleteRecordingRequest& request, const std::string& actor);
 
   const ServedArchive* const archive_;
 };

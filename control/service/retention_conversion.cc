@@ -47,17 +47,6 @@ absl::Status CheckText(absl::string_view field, const std::string& text, size_t 
       absl::StrCat(field, " has ", text.size(), " bytes, at most ", bytes_max, " are possible"));
 }
 
-absl::StatusOr<UnixNanos> ReadTime(absl::string_view field,
-                                   const google::protobuf::Timestamp& from) {
-  // What fits into nanoseconds since 1970.
-  constexpr int64_t kSecondsMax = 9'223'372'035;
-  if (from.seconds() < 0 || from.seconds() > kSecondsMax || from.nanos() < 0 ||
-      from.nanos() >= 1'000'000'000) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " is not a time between 1970 and 2262"));
-  }
-  return UnixNanos{from.seconds() * 1'000'000'000 + from.nanos()};
-}
-
 absl::Status ReadSelector(const v1::Hold& from, Selector* to) {
   if (from.selector().empty()) {
     return absl::InvalidArgumentError(
@@ -95,6 +84,17 @@ void FillRemoval(const RetentionSegment& segment, RetentionRule rule, v1::Planne
 }
 
 }  // namespace
+
+absl::StatusOr<UnixNanos> ReadTime(absl::string_view field,
+                                   const google::protobuf::Timestamp& from) {
+  // What fits into nanoseconds since 1970.
+  constexpr int64_t kSecondsMax = 9'223'372'035;
+  if (from.seconds() < 0 || from.seconds() > kSecondsMax || from.nanos() < 0 ||
+      from.nanos() >= 1'000'000'000) {
+    return absl::InvalidArgumentError(absl::StrCat(field, " is not a time between 1970 and 2262"));
+  }
+  return UnixNanos{from.seconds() * 1'000'000'000 + from.nanos()};
+}
 
 std::string MakeHoldName(absl::string_view id) { return absl::StrCat(kHolds, id); }
 
@@ -220,21 +220,7 @@ v1::AuditEvent ToProto(const AuditRow& row) {
   to.set_action(row.action);
   to.set_object(row.object);
   to.set_detail(row.detail);
-  return to;
-}
-
-v1::AuditEvent ToProto(const RemovalRow& row) {
-  v1::AuditEvent to;
-  *to.mutable_time() = ToTimestamp(row.ended);
-  to.set_actor(row.reason == RemovalReason::kRecordingDeleted ? "api" : "rules");
-  to.set_action("removed");
-  to.set_object(MakeRecordingName(row.recording));
-  const absl::string_view reason = RemovalReasonName(row.reason);
-  to.set_detail(absl::StrCat(row.segments, row.segments == 1 ? " segment" : " segments",
-                             " of lane ", static_cast<int>(row.lane), " (",
-                             static_cast<uint64_t>(row.first), " to ",
-                             static_cast<uint64_t>(row.last), ", ", Readable(row.payload),
-                             " of payload): ", reason, row.detail.empty() ? "" : ", ", row.detail));
+  to.set_id(row.id);
   return to;
 }
 

@@ -16,6 +16,10 @@
 
 namespace sluice {
 
+// INVALID_ARGUMENT, with the field's name: not a time that fits nanoseconds since 1970.
+absl::StatusOr<UnixNanos> ReadTime(absl::string_view field,
+                                   const google::protobuf::Timestamp& from);
+
 std::string MakeHoldName(absl::string_view id);
 // The hold's id. INVALID_ARGUMENT.
 absl::StatusOr<std::string> ParseHoldName(absl::string_view name);
@@ -30,7 +34,6 @@ v1::PlannedRemoval ToProto(const RemovedSegment& removed, const Retention& reten
 v1::ListHoldsResponse HoldsToProto(const RetentionState& state);
 v1::ListRetentionClassesResponse ClassesToProto(const RetentionState& state);
 v1::AuditEvent ToProto(const AuditRow& row);
-v1::AuditEvent ToProto(const RemovalRow& row);
 
 }  // namespace sluice
 

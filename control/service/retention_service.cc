@@ -1,13 +1,12 @@
 #include "control/service/retention_service.h"
 
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "control/service/answer.h"
 #include "control/service/page_token.h"
@@ -20,31 +19,6 @@
 #include "writer/retention/plan.h"
 
 namespace sluice {
-namespace {
-
-constexpr char kActor[] = "api";
-
-// In the order of time; those of one time by their own names, so that a page can begin anywhere.
-std::string PositionOf(UnixNanos time, absl::string_view name) {
-  return absl::StrCat(absl::StrFormat("%020d", time.value), " ", name);
-}
-
-absl::StatusOr<std::map<std::string, v1::AuditEvent>> ReadEvents(Catalog& catalog) {
-  std::map<std::string, v1::AuditEvent> events;
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<AuditRow> audit, catalog.Audit(0, kAuditRowsMax));
-  for (const AuditRow& row : audit) {
-    events[PositionOf(row.time, absl::StrFormat("a%012d", row.id))] = ToProto(row);
-  }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<RemovalRow> removals, catalog.Removals());
-  for (const RemovalRow& row : removals) {
-    const std::string name = absl::StrFormat("r%020u", static_cast<uint64_t>(row.first));
-    events[PositionOf(row.ended, name)] = ToProto(row);
-  }
-  return events;
-}
-
-}  // namespace
-
 absl::StatusOr<Retention> RetentionService::Read() const {
   if (archive_->recorder() != nullptr) return archive_->recorder()->keeper().retention();
   SLUICE_ASSIGN_OR_RETURN(const ArchiveMeta meta, Archive::ReadMeta(archive_->directory()));
@@ -52,11 +26,12 @@ absl::StatusOr<Retention> RetentionService::Read() const {
   return ReadRetention(archive_->directory(), meta, *catalog);
 }
 
-absl::StatusOr<v1::Hold> RetentionService::Create(const v1::CreateHoldRequest& request) {
+absl::StatusOr<v1::Hold> RetentionService::Create(const v1::CreateHoldRequest& request,
+                                                  const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   SLUICE_ASSIGN_OR_RETURN(Hold hold, ToHold(request));
   SLUICE_ASSIGN_OR_RETURN(const HoldState state,
-                          recorder->keeper().CreateHold(std::move(hold), kActor));
+                          recorder->keeper().CreateHold(std::move(hold), actor));
   return ToProto(state, recorder->archive().meta().segment);
 }
 
@@ -68,10 +43,11 @@ absl::StatusOr<v1::Hold> RetentionService::Get(const v1::GetHoldRequest& request
   return ToProto(*state, retention.segment());
 }
 
-absl::StatusOr<v1::Hold> RetentionService::Release(const v1::ReleaseHoldRequest& request) {
+absl::StatusOr<v1::Hold> RetentionService::Release(const v1::ReleaseHoldRequest& request,
+                                                   const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   SLUICE_ASSIGN_OR_RETURN(const std::string id, ParseHoldName(request.name()));
-  SLUICE_ASSIGN_OR_RETURN(const HoldState state, recorder->keeper().ReleaseHold(id, kActor));
+  SLUICE_ASSIGN_OR_RETURN(const HoldState state, recorder->keeper().ReleaseHold(id, actor));
   return ToProto(state, recorder->archive().meta().segment);
 }
 
@@ -82,10 +58,10 @@ absl::StatusOr<v1::RetentionPlan> RetentionService::Plan(const v1::PlanRetention
   return ToProto(::sluice::PlanRetention(retention, now, limit), retention);
 }
 
-absl::StatusOr<v1::ApplyRetentionResponse> RetentionService::Apply() {
+absl::StatusOr<v1::ApplyRetentionResponse> RetentionService::Apply(const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(Recorder * recorder, archive_->RequireRecorder());
   v1::ApplyRetentionResponse response;
-  const std::vector<RemovedSegment> removed = recorder->keeper().ApplyRetention(kActor);
+  const std::vector<RemovedSegment> removed = recorder->keeper().ApplyRetention(actor);
   const Retention retention = recorder->keeper().retention();
   for (const RemovedSegment& one : removed) *response.add_removals() = ToProto(one, retention);
   return response;
@@ -95,26 +71,32 @@ absl::StatusOr<v1::ListAuditEventsResponse> RetentionService::ListAudit(
     const v1::ListAuditEventsRequest& request) {
   const RequestHash hash = HashRequest({"ListAuditEvents"});
   SLUICE_ASSIGN_OR_RETURN(const size_t page_size, PageSize(request.page_size()));
-  std::string after;
+  int64_t after = 0;
   if (!request.page_token().empty()) {
-    SLUICE_ASSIGN_OR_RETURN(after, ReadPageToken(hash, request.page_token()));
+    SLUICE_ASSIGN_OR_RETURN(const std::string position, ReadPageToken(hash, request.page_token()));
+    if (!absl::SimpleAtoi(position, &after)) {
+      return absl::InvalidArgumentError("page_token is not one that this service gave out");
+    }
   }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog, archive_->OpenCatalog());
-  SLUICE_ASSIGN_OR_RETURN(const auto events, ReadEvents(*catalog));
+  // One more, to know whether there is another page.
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<AuditRow> rows, catalog->Audit(after, page_size + 1));
   v1::ListAuditEventsResponse response;
-  auto at = events.upper_bound(after);
-  for (; at != events.end() && response.events_size() < static_cast<int>(page_size); ++at) {
-    *response.add_events() = at->second;
-    after = at->first;
+  for (const AuditRow& row : rows) {
+    if (response.events_size() == static_cast<int>(page_size)) {
+      response.set_next_page_token(MakePageToken(hash, absl::StrCat(after)));
+      break;
+    }
+    *response.add_events() = ToProto(row);
+    after = row.id;
   }
-  if (at != events.end()) response.set_next_page_token(MakePageToken(hash, after));
   return response;
 }
 
-grpc::Status RetentionService::CreateHold(grpc::ServerContext* /*context*/,
+grpc::Status RetentionService::CreateHold(grpc::ServerContext* context,
                                           const v1::CreateHoldRequest* request,
                                           v1::Hold* response) {
-  return Answer(Create(*request), response);
+  return Answer(Create(*request, archive_->callers().ActorOf(*context)), response);
 }
 
 grpc::Status RetentionService::GetHold(grpc::ServerContext* /*context*/,
@@ -130,10 +112,10 @@ grpc::Status RetentionService::ListHolds(grpc::ServerContext* /*context*/,
   return ToGrpcStatus(retention.status());
 }
 
-grpc::Status RetentionService::ReleaseHold(grpc::ServerContext* /*context*/,
+grpc::Status RetentionService::ReleaseHold(grpc::ServerContext* context,
                                            const v1::ReleaseHoldRequest* request,
                                            v1::Hold* response) {
-  return Answer(Release(*request), response);
+  return Answer(Release(*request, archive_->callers().ActorOf(*context)), response);
 }
 
 grpc::Status RetentionService::ListRetentionClasses(
@@ -150,10 +132,10 @@ grpc::Status RetentionService::PlanRetention(grpc::ServerContext* /*context*/,
   return Answer(Plan(*request), response);
 }
 
-grpc::Status RetentionService::ApplyRetention(grpc::ServerContext* /*context*/,
+grpc::Status RetentionService::ApplyRetention(grpc::ServerContext* context,
                                               const v1::ApplyRetentionRequest* /*request*/,
                                               v1::ApplyRetentionResponse* response) {
-  return Answer(Apply(), response);
+  return Answer(Apply(archive_->callers().ActorOf(*context)), response);
 }
 
 grpc::Status RetentionService::ListAuditEvents(grpc::ServerContext* /*context*/,

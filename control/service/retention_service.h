@@ -2,6 +2,8 @@
 #ifndef CONTROL_SERVICE_RETENTION_SERVICE_H_
 #define CONTROL_SERVICE_RETENTION_SERVICE_H_
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "control/service/served_archive.h"
 #include "proto/sluice/v1/retention.grpc.pb.h"
@@ -37,11 +39,11 @@ class RetentionService final : public v1::RetentionService::Service {
  private:
   // As the keeper knows it or, without one, as the files say.
   absl::StatusOr<Retention> Read() const;
-  absl::StatusOr<v1::Hold> Create(const v1::CreateHoldRequest& request);
+  absl::StatusOr<v1::Hold> Create(const v1::CreateHoldRequest& request, const std::string& actor);
   absl::StatusOr<v1::Hold> Get(const v1::GetHoldRequest& request);
-  absl::StatusOr<v1::Hold> Release(const v1::ReleaseHoldRequest& request);
+  absl::StatusOr<v1::Hold> Release(const v1::ReleaseHoldRequest& request, const std::string& actor);
   absl::StatusOr<v1::RetentionPlan> Plan(const v1::PlanRetentionRequest& request);
-  absl::StatusOr<v1::ApplyRetentionResponse> Apply();
+  absl::StatusOr<v1::ApplyRetentionResponse> Apply(const std::string& actor);
   absl::StatusOr<v1::ListAuditEventsResponse> ListAudit(const v1::ListAuditEventsRequest& request);
 
   const ServedArchive* const archive_;

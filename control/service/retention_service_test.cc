@@ -161,8 +161,8 @@ TEST_F(RetentionServiceTest, WhatIsDueIsRemovedAndAudited) {
     for (const v1::AuditEvent& event : response.events()) actions.push_back(event.action());
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
-  EXPECT_THAT(actions,
-              ::testing::UnorderedElementsAre("class defined", "removed", "retention applied"));
+  EXPECT_THAT(actions, ::testing::ElementsAre("recording stopped", "class defined", "removed",
+                                              "retention applied"));
   request.set_page_token("nonsense");
   grpc::ClientContext page;
   v1::ListAuditEventsResponse response;

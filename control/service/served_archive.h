@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "control/recorder/recorder.h"
+#include "control/service/callers.h"
 #include "control/service/conversion.h"
 #include "writer/catalog/catalog.h"
 
@@ -22,6 +23,7 @@ class ServedArchive {
 
   Recorder* recorder() const { return recorder_; }
   const std::string& directory() const { return directory_; }
+  Callers& callers() const { return callers_; }
 
   // For calls that change something. FAILED_PRECONDITION when there is none: the message says who
   // does hold the archive.
@@ -38,6 +40,7 @@ class ServedArchive {
  private:
   Recorder* const recorder_;
   const std::string directory_;
+  mutable Callers callers_;
 };
 
 }  // namespace sluice

@@ -28,7 +28,7 @@ TEST_F(StatusServiceTest, DescribesTheDaemon) {
   RecordingSpec spec;
   spec.id = "market";
   spec.address = SocketAddress::Parse("127.0.0.1:9000").value();
-  ASSERT_TRUE(recorder_.CreateRecording(spec).ok());
+  ASSERT_TRUE(recorder_.CreateRecording(spec, "test").ok());
   archive_.Append(archive_.Open("market"), "hello");
   recorder_.Warn("the locked-memory limit is low");
 
@@ -82,7 +82,7 @@ TEST_F(StatusServiceTest, DescribesFilesWithoutADaemon) {
 TEST_F(StatusServiceTest, AnswersWithoutACatalog) {
   RecordingSpec spec;
   spec.id = "market";
-  ASSERT_TRUE(recorder_.CreateRecording(spec).ok());
+  ASSERT_TRUE(recorder_.CreateRecording(spec, "test").ok());
   std::filesystem::remove(Archive::CatalogPath(archive_.directory()));
   const v1::Status status = Get();
   EXPECT_THAT(status.recordings(), SizeIs(1));

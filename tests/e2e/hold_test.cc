@@ -18,6 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
@@ -111,7 +112,22 @@ TEST_F(HoldTest, AHeldStreamOutlivesTheRing) {
   EXPECT_THAT(AuditActions(daemon_->target()),
               AllOf(Contains("hold created holds/case-17"), Contains("hold released holds/case-17"),
                     Contains("removed recordings/feed")));
+  const auto events = [](const Words& target) {
+    Words words = {"events",        "--kind",   "hold-created", "--kind",
+                   "hold-released", "--output", "json"};
+    words.insert(words.end(), target.begin(), target.end());
+    return RunSluice(words);
+  };
+  const Outcome asked = events(daemon_->target());
+  EXPECT_EQ(asked.code, 0) << asked.err;
+  EXPECT_THAT(asked.out, AllOf(HasSubstr("HOLD_CREATED"), HasSubstr("HOLD_RELEASED"),
+                               HasSubstr("\"actor\":\"user:"), Not(HasSubstr("SEGMENT_REMOVED"))));
   EXPECT_EQ(daemon_->Stop(), 0);
+  // The same from files, and whoever follows ends when nobody writes.
+  const Outcome read = events({"--archive", archive(), "--follow"});
+  EXPECT_EQ(read.code, 0) << read.err;
+  EXPECT_EQ(read.out, asked.out);
+  EXPECT_EQ(RunSluice({"events", "--kind", "odd", "--archive", archive()}).code, 2);
   EXPECT_EQ(Verify(archive()), "");
 }
 

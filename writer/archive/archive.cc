@@ -230,6 +230,7 @@ absl::Status Archive::OpenDisks(bool look_only) {
       why = disk.status();
       problems_[number] = std::string(why.message());
       warnings_.push_back(absl::StrCat(why.message(), "; the archive works without this disk"));
+      disk_events_.push_back({number, "disk missing", problems_[number]});
       continue;
     }
     const std::vector<std::string>& warnings = (*disk)->warnings();
@@ -237,6 +238,9 @@ absl::Status Archive::OpenDisks(bool look_only) {
     slots_recreated_ += (*disk)->slots_recreated();
     geometry_ = any ? Strictest(geometry_, (*disk)->geometry()) : (*disk)->geometry();
     any = true;
+    if (number != 0 && entry.seen_epoch != 0 && entry.seen_epoch + 1 < meta_.epoch) {
+      disk_events_.push_back({number, "disk returned", DirectoryOf(number)});
+    }
     entry.seen_epoch = meta_.epoch;
     disks_[number] = *std::move(disk);
   }
@@ -297,6 +301,7 @@ absl::Status Archive::TakeInDisks(const ArchiveOptions& options) {
     SLUICE_ASSIGN_OR_RETURN(const uint32_t number, AddDisk(disk));
     warnings_.push_back(
         absl::StrCat(directory, " is disk ", number, " of the archive from now on"));
+    disk_events_.push_back({number, "disk added", directory});
   }
   return absl::OkStatus();
 }

@@ -46,6 +46,13 @@ struct ArchiveOptions {
   std::string socket_path;  // where the holder answers RPCs; empty: it does not
 };
 
+// What became of a disk when an archive was opened, for the audit.
+struct DiskEvent {
+  uint32_t number = 0;
+  std::string action;  // "disk added", "disk missing", "disk returned"
+  std::string detail;  // one sentence
+};
+
 // Exclusive, for writing: held by one process at a time through a lock on DIR/LOCK.
 // Thread-compatible, but for disks() and TakeOut(). Destruction closes the files and gives up the
 // lock.
@@ -89,6 +96,7 @@ class Archive {
   absl::Status SyncDisks();
   // What is out of the ordinary though the archive can be used, one sentence each.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::vector<DiskEvent>& disk_events() const { return disk_events_; }
   // How many slots had lost their file, or a part of it, and got a new, empty one.
   uint32_t slots_recreated() const { return slots_recreated_; }
 
@@ -120,6 +128,7 @@ class Archive {
   DiskGeometry geometry_;
   std::vector<std::unique_ptr<Disk>> disks_;  // by number; nullptr: not in use
   std::vector<std::string> warnings_;
+  std::vector<DiskEvent> disk_events_;
   uint32_t slots_recreated_ = 0;
 
   mutable std::mutex mutex_;           // for what follows, and for writing ARCHIVE

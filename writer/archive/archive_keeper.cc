@@ -149,6 +149,15 @@ absl::Status ArchiveKeeper::Impl::Start(RetentionPolicy policy) {
   };
   SLUICE_ASSIGN_OR_RETURN(store_, SegmentStore::Open(std::move(options), files_, *catalog_));
   catalog_alarm_ = store_->catalog_alarm();
+  for (const DiskEvent& event : archive_.disk_events()) {
+    store_->Audit("recorder", event.action, absl::StrCat("disks/", event.number), event.detail);
+  }
+  if (recovery_.segments_damaged > 0) {
+    store_->Audit("recovery", "damage found", "",
+                  absl::StrCat(recovery_.segments_damaged,
+                               " segments have an unreadable header or footer: `sluice verify` "
+                               "names them"));
+  }
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -304,6 +313,7 @@ struct Recovered {
 absl::StatusOr<Recovered> OpenAndRecover(Archive& archive, const std::string& path, bool rebuild) {
   Recovered recovered;
   SLUICE_ASSIGN_OR_RETURN(recovered.catalog, Catalog::Open(path, Catalog::Mode::kReadWrite));
+  SLUICE_RETURN_IF_ERROR(recovered.catalog->BeginAudit(FirstAuditId(archive.meta().epoch)));
   SLUICE_ASSIGN_OR_RETURN(recovered.report, Recover(archive, *recovered.catalog, rebuild));
   return recovered;
 }
@@ -357,11 +367,20 @@ void ArchiveKeeper::ReportRefusal(SegmentId segment, const absl::Status& why) {
 }
 void ArchiveKeeper::Publish(SegmentUpdate update) { impl_->Publish(std::move(update)); }
 
-absl::Status ArchiveKeeper::PutRecording(const RecordingRow& row) {
-  return impl_->Call([&] { return impl_->store().PutRecording(row); });
+absl::Status ArchiveKeeper::PutRecording(const RecordingRow& row, const std::string& actor) {
+  return impl_->Call([&] { return impl_->store().PutRecording(row, actor); });
 }
-absl::Status ArchiveKeeper::DeleteRecording(const std::string& id) {
-  return impl_->Call([&] { return impl_->store().DeleteRecording(id); });
+absl::Status ArchiveKeeper::DeleteRecording(const std::string& id, const std::string& actor) {
+  return impl_->Call([&] { return impl_->store().DeleteRecording(id, actor); });
+}
+void ArchiveKeeper::Audit(const std::string& actor, const std::string& action,
+                          const std::string& object, const std::string& detail) {
+  impl_
+      ->Call([&] {
+        impl_->store().Audit(actor, action, object, detail);
+        return absl::OkStatus();
+      })
+      .IgnoreError();
 }
 absl::Status ArchiveKeeper::SetRetentionClasses(std::vector<RetentionClass> classes,
                                                 const std::string& actor) {
@@ -408,15 +427,6 @@ std::vector<RemovedSegment> ArchiveKeeper::ApplyRetention(const std::string& act
       })
       .IgnoreError();
   return all;
-}
-void ArchiveKeeper::Audit(const std::string& actor, const std::string& action,
-                          const std::string& object, const std::string& detail) {
-  impl_
-      ->Call([&] {
-        impl_->store().Audit(actor, action, object, detail);
-        return absl::OkStatus();
-      })
-      .IgnoreError();
 }
 Retention ArchiveKeeper::retention() const {
   std::optional<Retention> copy;

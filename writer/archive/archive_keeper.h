@@ -43,17 +43,18 @@ class ArchiveKeeper final : public SegmentKeeper {
   void Publish(SegmentUpdate update) override;
 
   // Wait for the keeper's thread. Recordings that are being written hold on to their segments.
-  absl::Status PutRecording(const RecordingRow& row);
-  absl::Status DeleteRecording(const std::string& id);
+  // `actor`: who asked for it, for the audit.
+  absl::Status PutRecording(const RecordingRow& row, const std::string& actor = "recorder");
+  absl::Status DeleteRecording(const std::string& id, const std::string& actor = "recorder");
+  // An event of the archive (see ../catalog/audit.h) that others have seen.
+  void Audit(const std::string& actor, const std::string& action, const std::string& object,
+             const std::string& detail);
   // Who keeps what: see SegmentStore.
   absl::Status SetRetentionClasses(std::vector<RetentionClass> classes, const std::string& actor);
   absl::StatusOr<HoldState> CreateHold(Hold hold, const std::string& actor);
   absl::StatusOr<HoldState> ReleaseHold(const std::string& id, const std::string& actor);
   // Removes all that is due now, a few segments at a time, so that recordings go on.
   std::vector<RemovedSegment> ApplyRetention(const std::string& actor);
-  // One more row of the audit.
-  void Audit(const std::string& actor, const std::string& action, const std::string& object,
-             const std::string& detail);
   // A copy of what it knows.
   Retention retention() const;
   RemovalCounts removals() const;

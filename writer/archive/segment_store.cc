@@ -73,9 +73,11 @@ absl::Status SegmentStore::Load() {
 
 void SegmentStore::OnCatalog(const absl::Status& status) {
   if (status.ok()) {
+    if (!health_.ok()) NoteAudit("recorder", "alarm cleared", "catalog", "it can be written again");
     health_ = absl::OkStatus();
     ++changes_;
   } else if (health_.ok()) {
+    NoteAudit("recorder", "alarm raised", "catalog", std::string(status.message()));
     health_ = status;
     if (!absl::IsResourceExhausted(status)) return;
     health_ = absl::ResourceExhaustedError(absl::StrCat(
@@ -339,6 +341,7 @@ void SegmentStore::TakeOut(uint32_t disk, const absl::Status& why) {
     }
   }
   files_->TakeOut(disk, std::string(why.message()));
+  Audit("recorder", "disk taken out", absl::StrCat("disks/", disk), std::string(why.message()));
 }
 
 void SegmentStore::Refuse(SegmentId segment, const absl::Status& why) {
@@ -366,15 +369,44 @@ void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused, const Removal
 
 // ---- recordings
 
-absl::Status SegmentStore::PutRecording(const RecordingRow& row) {
-  const absl::Status status = catalog_->PutRecording(row);
+// What the row says that the catalog did not know.
+std::optional<AuditRow> SegmentStore::EventOf(const RecordingRow& row,
+                                              const std::string& actor) const {
+  const absl::StatusOr<RecordingRow> known = catalog_->Recording(row.id);
+  if (known.ok() && known->state == row.state) return std::nullopt;
+  AuditRow event{0, options_.clock(), actor, "", absl::StrCat("recordings/", row.id), row.source};
+  switch (row.state) {
+    case RecordingState::kRecording:
+      event.action = known.ok() ? "recording resumed" : "recording created";
+      break;
+    case RecordingState::kStopped:
+      event.action = "recording stopped";
+      break;
+    case RecordingState::kFailed:
+      event.actor = "recorder";
+      event.action = "recording failed";
+      event.detail = row.failure;
+      break;
+    case RecordingState::kInterrupted:
+      event.action = "recording interrupted";
+      break;
+  }
+  return event;
+}
+
+absl::Status SegmentStore::PutRecording(const RecordingRow& row, const std::string& actor) {
+  const std::optional<AuditRow> event = EventOf(row, actor);
+  const absl::Status status = catalog_->Atomically([&]() -> absl::Status {
+    SLUICE_RETURN_IF_ERROR(catalog_->PutRecording(row));
+    return event ? catalog_->AddAudit({*event}) : absl::OkStatus();
+  });
   if (absl::IsAlreadyExists(status)) return status;
   OnCatalog(status);
   retention_.SetRecording(row.uid, row.id, row.retention_class);
   return status;
 }
 
-absl::Status SegmentStore::DeleteRecording(const std::string& id) {
+absl::Status SegmentStore::DeleteRecording(const std::string& id, const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(const RecordingRow row, catalog_->Recording(id));
   if (row.state == RecordingState::kRecording) {
     return absl::FailedPreconditionError(
@@ -385,8 +417,13 @@ absl::Status SegmentStore::DeleteRecording(const std::string& id) {
                                                       absl::StrJoin(holds, "\", \""),
                                                       "\": release it first"));
   }
-  const absl::Status status =
-      catalog_->DeleteRecording(id, Cause(RemovalReason::kRecordingDeleted));
+  RemovalCause why = Cause(RemovalReason::kRecordingDeleted);
+  why.actor = actor;
+  const absl::Status status = catalog_->Atomically([&]() -> absl::Status {
+    SLUICE_RETURN_IF_ERROR(catalog_->DeleteRecording(id, why));
+    return catalog_->AddAudit(
+        {{0, why.time, actor, "recording deleted", absl::StrCat("recordings/", id), row.source}});
+  });
   OnCatalog(status);
   SLUICE_RETURN_IF_ERROR(status);
   // The catalog remembers that the recording is deleted until its headers are known to be gone,

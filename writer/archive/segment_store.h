@@ -93,12 +93,12 @@ class SegmentStore {
     return !pending_.empty() || !pending_audit_.empty() || !unheard_.empty();
   }
 
-  absl::Status PutRecording(const RecordingRow& row);
+  // `actor`, here and below, is for the audit: who asked for it.
+  absl::Status PutRecording(const RecordingRow& row, const std::string& actor = "recorder");
   // FAILED_PRECONDITION: it is being written, or somebody holds some of it.
-  absl::Status DeleteRecording(const std::string& id);
+  absl::Status DeleteRecording(const std::string& id, const std::string& actor = "recorder");
 
-  // Who keeps what (segment_store_retention.cc). A call that fails changes nothing. `actor` is for
-  // the audit.
+  // Who keeps what (segment_store_retention.cc). A call that fails changes nothing.
   //
   // In place of the classes there were.
   absl::Status SetRetentionClasses(std::vector<RetentionClass> classes, const std::string& actor);
@@ -175,7 +175,11 @@ class SegmentStore {
     removals_.catalog += rule == RetentionRule::kCatalog ? 1 : 0;
     removals_.pressure += rule == RetentionRule::kPressure ? 1 : 0;
   }
+  std::optional<AuditRow> EventOf(const RecordingRow& row, const std::string& actor) const;
+  absl::StatusOr<HoldState> TryCreateHold(Hold hold, const std::string& actor);
   void AuditFilledHolds();
+  void NoteAudit(const std::string& actor, const std::string& action, const std::string& object,
+                 const std::string& detail);
   void FlushAudit();
   Slot* Find(SegmentId segment);
   void OnPublished(Slot& slot, const SegmentUpdate& update);

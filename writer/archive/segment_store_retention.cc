@@ -23,16 +23,29 @@ std::string NameOf(const std::string& hold) { return absl::StrCat("holds/", hold
 
 void SegmentStore::Audit(const std::string& actor, const std::string& action,
                          const std::string& object, const std::string& detail) {
-  if (pending_audit_.size() == kPendingAuditMax) pending_audit_.erase(pending_audit_.begin());
-  pending_audit_.push_back({0, options_.clock(), actor, action, object, detail});
+  NoteAudit(actor, action, object, detail);
   FlushAudit();
 }
 
+// To be told with the next ones.
+void SegmentStore::NoteAudit(const std::string& actor, const std::string& action,
+                             const std::string& object, const std::string& detail) {
+  if (pending_audit_.size() == kPendingAuditMax) pending_audit_.erase(pending_audit_.begin());
+  pending_audit_.push_back({0, options_.clock(), actor, action, object, detail});
+}
+
 void SegmentStore::FlushAudit() {
-  if (pending_audit_.empty()) return;
-  const absl::Status status = catalog_->AddAudit(pending_audit_);
-  if (status.ok()) pending_audit_.clear();
-  OnCatalog(status);
+  while (!pending_audit_.empty()) {
+    const absl::Status status = catalog_->AddAudit(pending_audit_);
+    if (status.ok()) {
+      pending_audit_.clear();
+      ++changes_;
+    }
+    // That it takes this does not say that it takes the rest. When it does, there may be a row more
+    // to say so.
+    if (!status.ok() || (pending_.empty() && unheard_.empty())) OnCatalog(status);
+    if (!status.ok()) return;
+  }
 }
 
 void SegmentStore::AuditFilledHolds() {
@@ -103,6 +116,16 @@ absl::Status SegmentStore::SetRetentionClasses(std::vector<RetentionClass> class
 // ---- holds
 
 absl::StatusOr<HoldState> SegmentStore::CreateHold(Hold hold, const std::string& actor) {
+  const std::string id = hold.id;
+  const std::string what = absl::StrCat(ToString(hold.selector), ", for ", hold.owner);
+  absl::StatusOr<HoldState> created = TryCreateHold(std::move(hold), actor);
+  if (!created.ok()) {
+    Audit(actor, "hold refused", NameOf(id), absl::StrCat(what, ": ", created.status().message()));
+  }
+  return created;
+}
+
+absl::StatusOr<HoldState> SegmentStore::TryCreateHold(Hold hold, const std::string& actor) {
   if (retention_.holds().size() >= kHoldsMax) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there are ", kHoldsMax, " holds already: release one first"));

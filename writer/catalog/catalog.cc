@@ -226,6 +226,8 @@ class SqliteCatalog final : public Catalog {
     return ReadAudit(*db_, after, limit);
   }
 
+  absl::StatusOr<AuditBounds> BoundsOfAudit() override { return ReadAuditBounds(*db_); }
+
   absl::StatusOr<std::string> Policy() override {
     SLUICE_ASSIGN_OR_RETURN(SqliteQuery query, db_->Query("SELECT policy FROM retention"));
     SLUICE_ASSIGN_OR_RETURN(const bool has_row, query.Step());
@@ -379,7 +381,7 @@ class SqliteCatalog final : public Catalog {
   }
 
   absl::Status RecordRemoval(const RemovalRow& row) override {
-    return db_->Transaction([&] { return AddRemoval(*db_, row); });
+    return db_->Transaction([&] { return AddRemoval(*db_, row, "recovery"); });
   }
 
   absl::Status PutLoss(const CatalogLoss& loss) override {
@@ -392,6 +394,10 @@ class SqliteCatalog final : public Catalog {
 
   absl::Status AddAudit(absl::Span<const AuditRow> rows) override {
     return db_->Transaction([&] { return ::sluice::AddAudit(*db_, rows); });
+  }
+
+  absl::Status BeginAudit(int64_t last) override {
+    return db_->Transaction([&] { return ::sluice::BeginAudit(*db_, last); });
   }
 
   absl::Status PutPolicy(const std::string& text) override {
@@ -425,6 +431,7 @@ class SqliteCatalog final : public Catalog {
     uint32_t streams = 0;
     SLUICE_RETURN_IF_ERROR(db_->Transaction([&]() -> absl::Status {
       SLUICE_ASSIGN_OR_RETURN(streams, CloseOpenStreams(*db_));
+      SLUICE_RETURN_IF_ERROR(AuditInterrupted(now));
       return db_->Execute(absl::StrCat(
           "UPDATE recordings SET state = ", static_cast<int>(RecordingState::kInterrupted),
           ", stopped_ns = COALESCE((SELECT NULLIF(MAX(last_ns), 0) FROM segments"
@@ -467,9 +474,21 @@ class SqliteCatalog final : public Catalog {
       SLUICE_ASSIGN_OR_RETURN(rows, ReadAll(query, ReadSegment));
     }
     for (const SegmentRow& row : rows) {
-      SLUICE_RETURN_IF_ERROR(AddRemoval(*db_, RemovalOf(row, why)));
+      SLUICE_RETURN_IF_ERROR(AddRemoval(*db_, RemovalOf(row, why), why.actor));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status AuditInterrupted(UnixNanos now) {
+    std::vector<AuditRow> events;
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<RecordingRow> recordings, Recordings());
+    for (const RecordingRow& row : recordings) {
+      if (row.state != RecordingState::kRecording) continue;
+      events.push_back({0, now, "recovery", "recording interrupted",
+                        absl::StrCat("recordings/", row.id),
+                        "its recorder ended without stopping it"});
+    }
+    return ::sluice::AddAudit(*db_, events);
   }
 
   absl::Status Forget(int64_t segment, const RemovalCause& why) {

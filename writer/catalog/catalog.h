@@ -122,6 +122,7 @@ class Catalog {
   // Who did what, in the order in which it was done, from the first id after `after`; at most
   // `limit`.
   virtual absl::StatusOr<std::vector<AuditRow>> Audit(int64_t after, size_t limit) = 0;
+  virtual absl::StatusOr<AuditBounds> BoundsOfAudit() = 0;
   // The text that PutPolicy was given last; empty: none.
   virtual absl::StatusOr<std::string> Policy() = 0;
 
@@ -158,6 +159,8 @@ class Catalog {
   virtual absl::Status PutLoss(const CatalogLoss& loss) = 0;
   // Their ids are given here.
   virtual absl::Status AddAudit(absl::Span<const AuditRow> rows) = 0;
+  // Ids that are given from now on are higher than `last`.
+  virtual absl::Status BeginAudit(int64_t last) = 0;
   // Survives the loss of power, and so does what was added to the audit before it.
   virtual absl::Status PutPolicy(const std::string& text) = 0;
   virtual absl::Status Publish(absl::Span<const SegmentUpdate> updates) = 0;

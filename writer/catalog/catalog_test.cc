@@ -181,6 +181,81 @@ TEST_F(CatalogTest, TheAuditIsBounded) {
   const auto rows = catalog_->Audit(0, 1'000'000);
   ASSERT_THAT(*rows, SizeIs(kAuditRowsMax));
   EXPECT_EQ(rows->back().object, "last");
+  const auto bounds = catalog_->BoundsOfAudit();
+  ASSERT_TRUE(bounds.ok()) << bounds.status();
+  EXPECT_EQ(bounds->last, rows->back().id);
+  EXPECT_EQ(bounds->forgotten_others, rows->front().id - 1);
+  EXPECT_EQ(bounds->forgotten_removals, 0);
+}
+
+TEST_F(CatalogTest, AuditIdsAreNeverGivenTwice) {
+  EXPECT_EQ(catalog_->BoundsOfAudit()->last, 0);
+  ASSERT_TRUE(catalog_->BeginAudit(FirstAuditId(3)).ok());
+  EXPECT_EQ(catalog_->BoundsOfAudit()->last, FirstAuditId(3));
+  ASSERT_TRUE(catalog_->AddAudit({AuditRow()}).ok());
+  ASSERT_TRUE(catalog_->BeginAudit(FirstAuditId(2)).ok());  // never back
+  ASSERT_TRUE(catalog_->AddAudit({AuditRow()}).ok());
+  const auto rows = catalog_->Audit(0, 10);
+  ASSERT_THAT(*rows, SizeIs(2));
+  EXPECT_EQ(rows->at(0).id, FirstAuditId(3) + 1);
+  EXPECT_EQ(rows->at(1).id, FirstAuditId(3) + 2);
+}
+
+// A ring that goes round does not take away what people did.
+TEST_F(CatalogTest, RemovalsAreAuditedAndBoundedByThemselves) {
+  ASSERT_TRUE(catalog_->AddAudit({AuditRow{0, {1}, "api", "hold created", "holds/a", ""}}).ok());
+  RemovalRow removal;
+  removal.recording_uid = kUid;
+  removal.recording = "a";
+  removal.lane = LaneId{2};
+  removal.segments = 1;
+  removal.payload = {77};
+  removal.reason = RemovalReason::kReused;
+  removal.ended = {5};
+  AuditRow earlier;
+  earlier.removed.emplace().segments = 1;
+  ASSERT_TRUE(catalog_->AddAudit(std::vector<AuditRow>(kRemovalEventsMax, earlier)).ok());
+  constexpr int kMany = 1000;
+  ASSERT_TRUE(catalog_
+                  ->Atomically([&]() -> absl::Status {
+                    for (int i = 1; i <= kMany; ++i) {
+                      removal.before = SegmentId{static_cast<uint64_t>(i - 1)};
+                      removal.first = removal.last = SegmentId{static_cast<uint64_t>(i)};
+                      if (absl::Status s = catalog_->RecordRemoval(removal); !s.ok()) return s;
+                    }
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  ASSERT_TRUE(catalog_->RecordRemoval(removal).ok());  // said again: no second event
+  const auto rows = catalog_->Audit(0, 1'000'000);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_EQ(rows->front().object, "holds/a");
+  EXPECT_FALSE(rows->front().removed.has_value());
+  EXPECT_GE(rows->size(), static_cast<size_t>(kRemovalEventsMax));
+  EXPECT_LE(rows->size(), static_cast<size_t>(kRemovalEventsMax) + 300);
+  EXPECT_EQ(catalog_->BoundsOfAudit()->forgotten_removals, rows->at(1).id - 1);
+  EXPECT_EQ(catalog_->BoundsOfAudit()->forgotten_others, 0);
+  const AuditRow& last = rows->back();
+  EXPECT_EQ(last.action, kRemovedAction);
+  EXPECT_EQ(last.actor, "recovery");
+  EXPECT_EQ(last.object, "recordings/a");
+  EXPECT_EQ(last.detail, "1 segment of lane 2 (1000, 77 bytes of payload): reused");
+  ASSERT_TRUE(last.removed.has_value());
+  EXPECT_EQ(last.removed->first, SegmentId{kMany});
+  EXPECT_EQ(last.removed->lane, LaneId{2});
+  EXPECT_EQ(last.removed->payload.value, 77u);
+  EXPECT_EQ(last.removed->reason, RemovalReason::kReused);
+}
+
+TEST_F(CatalogTest, InterruptedRecordingsAreAudited) {
+  ASSERT_TRUE(catalog_->PutRecording(Recording("a", kUid)).ok());
+  ASSERT_TRUE(catalog_->CloseInterrupted({9}).ok());
+  const auto rows = catalog_->Audit(0, 10);
+  ASSERT_THAT(*rows, SizeIs(1));
+  EXPECT_EQ(rows->at(0).action, "recording interrupted");
+  EXPECT_EQ(rows->at(0).object, "recordings/a");
+  ASSERT_TRUE(catalog_->CloseInterrupted({10}).ok());
+  EXPECT_THAT(*catalog_->Audit(0, 10), SizeIs(1));
 }
 
 TEST_F(CatalogTest, ThePolicyIsTheLastOne) {

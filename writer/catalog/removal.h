@@ -31,6 +31,7 @@ struct RemovalCause {
   RemovalReason reason = RemovalReason::kNone;
   std::string detail;  // which rule, whose wish; for people, may be empty
   UnixNanos time;
+  std::string actor = "rules";  // who removed it, for the audit
 };
 
 // Segments of one track (a recording on one lane) that left the archive one after another for one

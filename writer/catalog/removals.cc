@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ingest/status_macros.h"
+#include "writer/catalog/audit.h"
 #include "writer/catalog/sql_values.h"
 
 namespace sluice {
@@ -118,11 +119,12 @@ absl::Status ForgetTheGone(SqliteDatabase& db) {
 
 }  // namespace
 
-absl::Status AddRemoval(SqliteDatabase& db, const RemovalRow& row) {
+absl::Status AddRemoval(SqliteDatabase& db, const RemovalRow& row, const std::string& actor) {
   SLUICE_ASSIGN_OR_RETURN(std::vector<RemovalRow> rows, OfTrack(db, row));
   for (const RemovalRow& known : rows) {
     if (known.first <= row.first && row.last <= known.last) return absl::OkStatus();  // said again
   }
+  SLUICE_RETURN_IF_ERROR(AddRemovalEvent(db, row, actor));
   for (const RemovalRow& known : rows) {
     const bool same = known.reason == row.reason && known.detail == row.detail;
     if (same && GoesOnFrom(known, row)) return Put(db, Join(known, row));

@@ -168,8 +168,24 @@ CREATE TABLE audit (
   actor TEXT NOT NULL,
   action TEXT NOT NULL,
   object TEXT NOT NULL,
-  detail TEXT NOT NULL
+  detail TEXT NOT NULL,
+  -- Of segments that were removed; else zeros.
+  lane INTEGER NOT NULL,
+  first_id INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  segments INTEGER NOT NULL,
+  payload INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  retention_class TEXT NOT NULL
 );
+CREATE INDEX audit_removals ON audit (id) WHERE segments > 0;
+CREATE INDEX audit_others ON audit (id) WHERE segments = 0;
+-- Of each kind, the highest id that is not kept any more.
+CREATE TABLE audit_forgotten (
+  removals INTEGER NOT NULL,
+  others INTEGER NOT NULL
+);
+INSERT INTO audit_forgotten VALUES (0, 0);
 )sql";
 
 inline constexpr const char* kCatalogSteps[] = {kCatalogStep1, kCatalogStep2};
