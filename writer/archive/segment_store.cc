@@ -138,6 +138,19 @@ absl::Status SegmentStore::EnsureInCatalog(const SegmentUpdate& update) {
   return absl::OkStatus();
 }
 
+// What a catalog never learned of a segment it cannot remember when the segment goes.
+void SegmentStore::FlushRemovals() {
+  if (pending_removals_.empty()) return;
+  const absl::Status status = catalog_->Atomically([&]() -> absl::Status {
+    for (const RemovalRow& row : pending_removals_) {
+      SLUICE_RETURN_IF_ERROR(catalog_->RecordRemoval(row));
+    }
+    return absl::OkStatus();
+  });
+  if (status.ok()) pending_removals_.clear();
+  OnCatalog(status);
+}
+
 // The row goes on saying what the catalog will say.
 void SegmentStore::OnPublished(Slot& slot, const SegmentUpdate& update) {
   slot.row.durable = update.durable;
@@ -160,10 +173,13 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
   }
   AuditFilledHolds();
   if (const absl::Status status = TellOfGivenUp(); !status.ok()) OnCatalog(status);
-  if (pending_.empty()) {
-    FlushAudit();
-    return LookAtCatalog();
-  }
+  if (!pending_.empty()) PublishPending();
+  FlushRemovals();
+  FlushAudit();
+  LookAtCatalog();
+}
+
+void SegmentStore::PublishPending() {
   // Updates of segments that were given away meanwhile have no place any more.
   std::vector<SegmentUpdate> updates = pending_.Take();
   std::erase_if(updates, [&](const SegmentUpdate& u) { return Find(u.segment) == nullptr; });
@@ -177,8 +193,6 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
     for (SegmentUpdate& update : updates) pending_.Add(std::move(update));
   }
   OnCatalog(status);
-  FlushAudit();
-  LookAtCatalog();
 }
 
 // ---- lending
@@ -274,6 +288,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
   const SegmentRow replaced = slot.state == SlotState::kSealed ? slot.row : SegmentRow();
+  const bool is_known = slot.in_catalog && pending_.empty();
   if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row, why);
   Vacate(index, /*usable=*/true);
   disks_[disk_of_slot_[index]].free.erase(index);
@@ -292,6 +307,13 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   const absl::Status begun = catalog_->BeginSegment(slot.row, why);
   slot.in_catalog = begun.ok();
   OnCatalog(begun);
+  if (replaced.id != SegmentId{} && !is_known) {
+    if (pending_removals_.size() == kPendingRemovalsMax) {
+      pending_removals_.erase(pending_removals_.begin());
+    }
+    pending_removals_.push_back(RemovalOf(Replaced(replaced, why)));
+  }
+  FlushRemovals();
 
   SegmentHeader header = HeaderOf(slot);
   header.kind = track.kind;

@@ -90,7 +90,8 @@ class SegmentStore {
   void Publish(std::vector<SegmentUpdate> updates);
   // Whether something waits for a catalog that takes it: Publish({}) tries again.
   bool unpublished() const {
-    return !pending_.empty() || !pending_audit_.empty() || !unheard_.empty();
+    return !pending_.empty() || !pending_audit_.empty() || !unheard_.empty() ||
+           !pending_removals_.empty();
   }
 
   // `actor`, here and below, is for the audit: who asked for it.
@@ -148,6 +149,7 @@ class SegmentStore {
   static constexpr int64_t kExhaustedAgainNs = 60'000'000'000;
   static constexpr int64_t kTidyAgainNs = 1'000'000'000;  // after a failure
   static constexpr size_t kPendingAuditMax = 1000;
+  static constexpr size_t kPendingRemovalsMax = 1000;
 
   SegmentStore(SegmentStoreOptions options, SlotFiles& files, Catalog& catalog);
 
@@ -166,6 +168,8 @@ class SegmentStore {
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
   void GiveUp(const Slot& slot);
   absl::Status TellOfGivenUp();
+  void PublishPending();
+  void FlushRemovals();
   RemovalCause Cause(RemovalReason reason) const;
   RemovalCause CauseOf(RetentionRule rule) const;
   absl::Status SavePolicy();
@@ -204,7 +208,8 @@ class SegmentStore {
   // Segments, by slot, that the catalog refused to begin and that were given up again: it still
   // believes in what they have replaced.
   std::map<uint32_t, Slot> unheard_;
-  bool exhausted_ = false;  // and the audit says so
+  std::vector<RemovalRow> pending_removals_;  // of segments that it did not know, or not well
+  bool exhausted_ = false;                    // and the audit says so
   UnixNanos exhausted_at_;
   UnixNanos tidy_not_before_;
   RemovalCounts removals_;

@@ -323,6 +323,26 @@ TEST_F(SegmentStoreRetentionTest, ACatalogThatRefusesDelaysWhatIsDue) {
   EXPECT_THAT(store_->Tidy(9), SizeIs(2));
 }
 
+// Three rounds of the ring of which the catalog learns nothing until they are over.
+TEST_F(SegmentStoreRetentionTest, WhatTheCatalogNeverKnewIsRememberedAsRemoved) {
+  Fill(1, kSlots);
+  const auto other = SqliteDatabase::Open(path_, SqliteDatabase::Mode::kReadWrite);
+  ASSERT_TRUE((*other)
+                  ->Execute("CREATE TRIGGER full BEFORE INSERT ON segments BEGIN"
+                            " SELECT RAISE(ABORT, 'disk full'); END")
+                  .ok());
+  Fill(1, 3 * kSlots);
+  EXPECT_TRUE(store_->unpublished());
+  ASSERT_TRUE((*other)->Execute("DROP TRIGGER full").ok());
+  store_->Publish({});
+  EXPECT_FALSE(store_->unpublished());
+  uint64_t removed = 0;
+  const auto rows = catalog_->Removals();
+  for (const RemovalRow& row : *rows) removed += row.segments;
+  EXPECT_EQ(removed, 3 * kSlots);
+  EXPECT_THAT(Stored(), SizeIs(kSlots));
+}
+
 TEST_F(SegmentStoreRetentionTest, WhenNothingMayGoTheAuditSaysSoAndWho) {
   Fill(2, 7);
   ASSERT_TRUE(store_->CreateHold(HoldOn("b"), "api").ok());
