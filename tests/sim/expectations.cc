@@ -45,7 +45,9 @@ absl::Span<const std::byte> Expectations::Bytes(uint32_t slot) const {
 void Expectations::Release(SegmentId id) {
   const auto found = promised_.find(id);
   if (found == promised_.end()) return;
-  for (const auto& [stream, runs] : found->second.runs.streams()) released_.insert(stream);
+  const Contents& contents = found->second.contents;
+  for (const auto& [stream, runs] : contents.data.streams()) released_.insert(stream);
+  for (const auto& [stream, runs] : contents.gaps.streams()) released_.insert(stream);
   promised_.erase(found);
 }
 
@@ -90,7 +92,7 @@ void Expectations::OnPublish(const SegmentUpdate& update) {
   if (segment.sealed) journal_->Fail("segment ", Number(update.segment), " is published again");
   for (const StreamUpdate& stream : update.streams) Learn(Number(stream.stream), stream.peer);
   if (update.sealed) {
-    segment.runs = StreamCoverage();
+    segment.contents = Contents();
     segment.sealed = WalkFooter(segment, update.segment);
   } else {
     WalkTo(segment, update.segment, update.durable);
@@ -99,7 +101,7 @@ void Expectations::OnPublish(const SegmentUpdate& update) {
 
 void Expectations::OnCatalogKnows() {
   for (auto& [id, segment] : promised_) {
-    if (!payload_crc_[segment.uid] && !segment.sealed) segment.in_catalog = segment.runs;
+    if (!payload_crc_[segment.uid] && !segment.sealed) segment.in_catalog = segment.contents;
   }
 }
 
@@ -137,10 +139,15 @@ std::optional<ExtentIndex> Expectations::ParseAt(const Segment& segment, Segment
   return std::nullopt;
 }
 
-void Expectations::AddRuns(Segment& segment, const ExtentIndex& extent) {
-  for (const StreamEvent& event : extent.events) Learn(event.stream_id, event.peer);
+void Expectations::AddContents(Segment& segment, const ExtentIndex& extent) {
+  Contents& contents = segment.contents;
+  for (const StreamEvent& event : extent.events) {
+    Learn(event.stream_id, event.peer);
+    if (event.type != StreamEventType::kGap) continue;
+    contents.gaps.Add(event.stream_id, event.stream_offset, event.stream_offset + event.gap_bytes);
+  }
   for (const FragmentEntry& entry : extent.fragments) {
-    segment.runs.Add(entry.stream_id, entry.stream_offset, entry.stream_offset + entry.length);
+    contents.data.Add(entry.stream_id, entry.stream_offset, entry.stream_offset + entry.length);
   }
 }
 
@@ -148,7 +155,7 @@ void Expectations::WalkTo(Segment& segment, SegmentId id, FileOffset durable) {
   while (segment.walked < durable) {
     const auto extent = ParseAt(segment, id, segment.walked);
     if (!extent) return;
-    AddRuns(segment, *extent);
+    AddContents(segment, *extent);
     segment.walked = segment.walked + ByteCount{extent->header.extent_bytes};
   }
   if (segment.walked != durable) {
@@ -170,7 +177,7 @@ bool Expectations::WalkFooter(Segment& segment, SegmentId id) {
   }
   for (const ExtentRecord& record : footer->extents) {
     const auto extent = ParseAt(segment, id, {record.offset});
-    if (extent) AddRuns(segment, *extent);
+    if (extent) AddContents(segment, *extent);
   }
   return true;
 }
@@ -197,6 +204,9 @@ void Expectations::CheckPayload(const Segment& segment, SegmentId id) {
   for (const ExtentRecord& record : footer->extents) {
     const auto extent = ParseAt(segment, id, {record.offset});
     if (!extent) continue;
+    for (const StreamEvent& event : extent->events) {
+      if (event.type == StreamEventType::kGap) CheckGap(event);
+    }
     for (const FragmentEntry& fragment : extent->fragments) {
       CheckFragment(fragment,
                     bytes.subspan(record.offset + fragment.payload_offset, fragment.length));
@@ -222,7 +232,22 @@ void Expectations::CheckFragment(const FragmentEntry& fragment,
   }
 }
 
+// Told once, and nothing is there.
+void Expectations::CheckGap(const StreamEvent& event) {
+  const uint64_t end = event.stream_offset + event.gap_bytes;
+  gaps_.Add(event.stream_id, event.stream_offset, end);
+  if (event.gap_bytes == 0 || event.cause != GapCause::kPolicy ||
+      !all_.Add(event.stream_id, event.stream_offset, end)) {
+    journal_->Fail("stream ", StreamIdToString(StreamId{event.stream_id}), " has a gap from ",
+                   event.stream_offset, " to ", end, " that is not one");
+  }
+}
+
 // ---- between two runs
+
+void Expectations::Delivered(const std::map<int, uint64_t>& by_peer) {
+  for (const auto& [peer, bytes] : by_peer) delivered_[static_cast<uint16_t>(peer)] = bytes;
+}
 
 void Expectations::OnCatalogLoss(bool all) {
   catalog_lost_some_ = true;
@@ -234,6 +259,7 @@ std::map<SegmentId, Expectations::Segment> Expectations::ReadCatalog(Catalog& ca
                                                                      bool recovered) {
   std::map<SegmentId, Segment> found;
   all_ = StreamCoverage();
+  gaps_ = StreamCoverage();
   const auto rows = catalog.Segments();
   if (!rows.ok()) {
     journal_->Fail("catalog: ", rows.status().ToString());
@@ -254,7 +280,7 @@ std::map<SegmentId, Expectations::Segment> Expectations::ReadCatalog(Catalog& ca
     segment.uid = row.recording_uid;
     segment.sealed = true;
     WalkFooter(segment, row.id);
-    for (const auto& [stream, runs] : segment.runs.streams()) {
+    for (const auto& [stream, runs] : segment.contents.data.streams()) {
       const StreamIdParts parts = SplitStreamId(StreamId{stream});
       if (parts.epoch != row.epoch || LaneId{parts.lane} != row.lane) {
         journal_->Fail("stream ", StreamIdToString(StreamId{stream}), " lies in segment ",
@@ -272,15 +298,22 @@ void Expectations::CheckPromises(const std::map<SegmentId, Segment>& found) {
     // catalog.
     const bool only_catalog_knows = !segment.sealed && !payload_crc_[segment.uid];
     if (only_catalog_knows && catalog_lost_some_) continue;
-    const StreamCoverage& promised = only_catalog_knows ? segment.in_catalog : segment.runs;
+    const Contents& promised = only_catalog_knows ? segment.in_catalog : segment.contents;
     const auto now = found.find(id);
-    for (const auto& [stream, runs] : promised.streams()) {
-      for (const auto& [begin, end] : runs) {
-        if (now != found.end() && now->second.runs.Covers(stream, begin, end)) continue;
-        journal_->Fail("segment ", Number(id), " in slot ", segment.slot,
-                       now == found.end() ? " is gone, with bytes " : " has lost some of bytes ",
-                       begin, " to ", end, " of stream ", StreamIdToString(StreamId{stream}));
-      }
+    const Contents* const there = now == found.end() ? nullptr : &now->second.contents;
+    CheckHas(id, segment, promised.data, there == nullptr ? nullptr : &there->data, "bytes");
+    CheckHas(id, segment, promised.gaps, there == nullptr ? nullptr : &there->gaps, "the gap");
+  }
+}
+
+void Expectations::CheckHas(SegmentId id, const Segment& segment, const StreamCoverage& promised,
+                            const StreamCoverage* now, const char* what) {
+  for (const auto& [stream, runs] : promised.streams()) {
+    for (const auto& [begin, end] : runs) {
+      if (now != nullptr && now->Covers(stream, begin, end)) continue;
+      journal_->Fail("segment ", Number(id), " in slot ", segment.slot,
+                     now == nullptr ? " is gone, with " : " has lost some of ", what, " ", begin,
+                     " to ", end, " of stream ", StreamIdToString(StreamId{stream}));
     }
   }
 }
@@ -319,12 +352,36 @@ void Expectations::CheckRecovered(Catalog& catalog) {
   std::map<SegmentId, Segment> found = ReadCatalog(catalog, /*recovered=*/true);
   CheckPromises(found);
   CheckRecordings(catalog);
+  CheckStreams(catalog);
   promised_ = std::move(found);
   catalog_lost_some_ = catalog_lost_all_ = false;
 }
 
+// What was received is there, or in a gap, up to where the stream ends now.
+void Expectations::CheckStreams(Catalog& catalog) {
+  const auto streams = AllStreams(catalog);
+  if (!streams.ok()) return journal_->Fail("catalog: ", streams.status().ToString());
+  for (const StreamRow& row : *streams) {
+    const std::string name = StreamIdToString(row.id);
+    const bool may_have_hole = may_have_holes && released_.contains(Number(row.id));
+    if (!may_have_hole && !all_.Covers(Number(row.id), row.begin.value, row.durable.value)) {
+      journal_->Fail("stream ", name, " has a hole between ", row.begin.value, " and ",
+                     row.durable.value);
+    }
+    if (row.dropped.value != gaps_.BytesOf(Number(row.id))) {
+      journal_->Fail("stream ", name, " has gaps of ", gaps_.BytesOf(Number(row.id)),
+                     " bytes, the catalog says ", row.dropped.value);
+    }
+    const auto peer = peer_of_.find(Number(row.id));
+    if (peer == peer_of_.end() || row.durable.value <= delivered_[peer->second]) continue;
+    journal_->Fail("stream ", name, " goes up to ", row.durable.value, ", and ",
+                   delivered_[peer->second], " bytes were received");
+  }
+}
+
 void Expectations::CheckDelivered(Catalog& catalog, const std::map<int, uint64_t>& delivered) {
   ReadCatalog(catalog, /*recovered=*/false);
+  CheckStreams(catalog);
   std::map<uint16_t, StreamRow> rows;
   const auto streams = AllStreams(catalog);
   if (!streams.ok()) return journal_->Fail("catalog: ", streams.status().ToString());
@@ -341,6 +398,7 @@ void Expectations::CheckDelivered(Catalog& catalog, const std::map<int, uint64_t
       continue;
     }
     const StreamRow& stream = row->second;
+    if (was_reused && may_have_holes && stream.durable.value <= bytes) continue;
     if (stream.durable.value != bytes || (!was_reused && stream.begin.value != 0) ||
         !all_.Covers(Number(stream.id), stream.begin.value, bytes)) {
       journal_->Fail("peer ", peer, " delivered ", bytes, " bytes, the catalog has ",
@@ -376,6 +434,14 @@ void Expectations::ReadStream(const std::string& directory, Catalog& catalog,
   while ((*reader)->position() < row.durable) {
     const uint64_t at = (*reader)->position().value;
     const auto length = (*reader)->Read(absl::MakeSpan(piece));
+    if (const auto gap = (*reader)->gap(); length.ok() && *length == 0 && gap.has_value()) {
+      if (!gaps_.Covers(Number(row.id), gap->begin.value, gap->end.value)) {
+        journal_->Fail("stream ", StreamIdToString(row.id), " reads with a gap at ", at,
+                       " that nobody told of");
+      }
+      (*reader)->SkipGap();
+      continue;
+    }
     if (!length.ok() || *length == 0) {
       // Where a refused write was repeated elsewhere, reuse can take a part out of the middle.
       const bool has_hole = !all_.Covers(Number(row.id), at, row.durable.value);

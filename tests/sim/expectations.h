@@ -29,8 +29,12 @@ class Expectations {
   Expectations(const SimDisk& disk, Journal& journal) : disk_(&disk), journal_(&journal) {}
 
   void SetSlots(std::vector<int> files) { slots_.assign(files.begin(), files.end()); }
+  // What was refused and written again elsewhere leaves a hole when one of the two goes.
+  bool may_have_holes = false;
   // Peers are numbered from 1.
   void Sent(int peer, std::string bytes) { sent_[static_cast<uint16_t>(peer)] = std::move(bytes); }
+  // How many bytes of each peer the kernel has handed over, until now.
+  void Delivered(const std::map<int, uint64_t>& by_peer);
   void SetChecksums(uint64_t uid, bool payload_crc) { payload_crc_[uid] = payload_crc; }
 
   // -- While it records.
@@ -61,27 +65,36 @@ class Expectations {
   void CheckReading(const std::string& directory, Catalog& catalog, size_t streams_max);
 
  private:
+  // Of a segment: bytes, and those that a back-pressure policy has dropped.
+  struct Contents {
+    StreamCoverage data;
+    StreamCoverage gaps;
+  };
   struct Segment {
     uint32_t slot = 0;
     uint64_t uid = 0;
     bool is_lent = false;
     bool sealed = false;
     FileOffset walked{kBlockBytes};
-    StreamCoverage runs;
-    StreamCoverage in_catalog;  // of them, when it last knew all
+    Contents contents;
+    Contents in_catalog;  // of them, when it last knew all
   };
 
   absl::Span<const std::byte> Bytes(uint32_t slot) const;
   std::optional<ExtentIndex> ParseAt(const Segment& segment, SegmentId id, FileOffset at);
   void WalkTo(Segment& segment, SegmentId id, FileOffset durable);
   bool WalkFooter(Segment& segment, SegmentId id);
-  void AddRuns(Segment& segment, const ExtentIndex& extent);
+  void AddContents(Segment& segment, const ExtentIndex& extent);
   void CheckPayload(const Segment& segment, SegmentId id);
   void CheckFragment(const FragmentEntry& fragment, absl::Span<const std::byte> payload);
+  void CheckGap(const StreamEvent& event);
   void Learn(uint64_t stream, const SocketAddress& peer);
   std::map<SegmentId, Segment> ReadCatalog(Catalog& catalog, bool recovered);
   void CheckPromises(const std::map<SegmentId, Segment>& found);
+  void CheckHas(SegmentId id, const Segment& segment, const StreamCoverage& promised,
+                const StreamCoverage* now, const char* what);
   void CheckRecordings(Catalog& catalog);
+  void CheckStreams(Catalog& catalog);
   void ReadStream(const std::string& directory, Catalog& catalog, const StreamRow& row);
   void Release(SegmentId id);
 
@@ -98,7 +111,9 @@ class Expectations {
   std::set<uint64_t> deleted_;
   bool catalog_lost_some_ = false;
   bool catalog_lost_all_ = false;
-  StreamCoverage all_;  // what ReadCatalog() found
+  std::map<uint16_t, uint64_t> delivered_;
+  StreamCoverage all_;   // what ReadCatalog() found: bytes and gaps
+  StreamCoverage gaps_;  // of that
 };
 
 }  // namespace sluice

@@ -2,6 +2,7 @@
 #ifndef TESTS_SIM_JOURNAL_H_
 #define TESTS_SIM_JOURNAL_H_
 
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <utility>
@@ -23,6 +24,8 @@ class Journal {
     if (!tracing_) return;
     if (events_.size() == kEventsMax) events_.pop_front();
     events_.push_back(absl::StrCat(absl::FormatDuration(world_->now()), " ", parts...));
+    // FNV-1a, which is the same everywhere.
+    for (const char c : events_.back()) hash_ = (hash_ ^ static_cast<uint8_t>(c)) * 0x100000001b3;
   }
   template <class... Parts>
   void Fail(const Parts&... parts) {
@@ -36,6 +39,8 @@ class Journal {
   bool failed() const { return !failures_.empty(); }
   const std::vector<std::string>& failures() const { return failures_; }
   const std::deque<std::string>& events() const { return events_; }
+  // Of every event that there was, the forgotten ones too.
+  uint64_t hash() const { return hash_; }
 
  private:
   static constexpr size_t kEventsMax = 400;
@@ -43,6 +48,7 @@ class Journal {
 
   const SimWorld* world_;
   const bool tracing_;
+  uint64_t hash_ = 0xcbf29ce484222325;
   std::vector<std::string> failures_;
   std::deque<std::string> events_;
 };

@@ -21,6 +21,7 @@ enum class Mutant {
   kMarkTooHigh,      // what is published as durable is not yet
   kPublicationLost,  // now and then
   kOpenSegmentLent,  // to a second track
+  kGapNotTold,       // of bytes that were dropped
   // The next start.
   kEpochNotRaised,   // in the names of streams
   kIdsFromTheStart,  // of segments
@@ -43,6 +44,7 @@ inline constexpr struct {
     {Mutant::kMarkTooHigh, "MarkTooHigh"},
     {Mutant::kPublicationLost, "PublicationLost"},
     {Mutant::kOpenSegmentLent, "OpenSegmentLent"},
+    {Mutant::kGapNotTold, "GapNotTold"},
     {Mutant::kEpochNotRaised, "EpochNotRaised"},
     {Mutant::kIdsFromTheStart, "IdsFromTheStart"},
     {Mutant::kRecoveryLeftOut, "RecoveryLeftOut"},

@@ -44,6 +44,15 @@ RecorderPlan MakeRecorderPlan(SimWorld& world) {
   plan.peers_max = world.OneIn(6) ? 30 : 4;
   plan.peer_bytes_max = 1 + (uint64_t{1} << world.Roll(plan.peers_max > 4 ? 16 : 20));
   plan.fuse_max = uint64_t{1} << (4 + world.Roll(9));
+
+  plan.drops = world.OneIn(3);
+  if (plan.drops || world.OneIn(8)) {
+    plan.stalls = 20 + Below(world, 200);
+    plan.stall_max = absl::Microseconds(1 << (10 + world.Roll(8)));
+  }
+  // Nothing waits, and so nothing is dropped, before some extents have filled up.
+  if (plan.drops) plan.peer_bytes_max = 1 + (uint64_t{1} << (15 + world.Roll(6)));
+  plan.lag_limit = absl::Microseconds(1 + world.Roll(uint64_t{1} << world.Roll(18)));
   return plan;
 }
 

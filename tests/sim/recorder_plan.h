@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/time/time.h"
 #include "ingest/ring/sim_ring.h"
+#include "writer/back_pressure.h"
 #include "writer/lane.h"
 
 namespace sluice {
@@ -27,6 +29,11 @@ struct RecorderPlan {
   bool dial = false;
   std::optional<LaneQueueOptions> queue;
   SimQueue kernel;
+  // A disk that stands still now and then, and recordings that may drop.
+  uint32_t stalls = 0;  // one in so many steps begins one
+  absl::Duration stall_max = absl::ZeroDuration();
+  bool drops = false;
+  absl::Duration lag_limit = kLagLimitDefault;
 
   // Whether something is refused that a later start has to make good.
   bool has_faults() const {

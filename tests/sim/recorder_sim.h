@@ -20,6 +20,7 @@
 #include "tests/sim/sim_archive.h"
 #include "tests/sim/store_keeper.h"
 #include "writer/archive/segment_store.h"
+#include "writer/back_pressure.h"
 #include "writer/catalog/catalog.h"
 #include "writer/lane.h"
 
@@ -40,7 +41,8 @@ struct RecorderSimCounts {
   uint64_t failed = 0;     // tracks that lost their disk
   uint64_t refused = 0;    // writes
   uint64_t catalog_refusals = 0;
-  uint64_t waits = 0;  // for a buffer
+  uint64_t waits = 0;    // for a buffer
+  uint64_t dropped = 0;  // bytes, by policy
   uint64_t steps = 0;
 
   RecorderSimCounts& operator+=(const RecorderSimCounts& more);
@@ -69,6 +71,7 @@ class RecorderSim {
     uint64_t open = 0;
     bool stopping = false;
     bool failed = false;
+    BackPressure back_pressure = BackPressure::kLossless;
   };
   struct LaneOfSim {
     SimRing* ring = nullptr;
@@ -86,6 +89,7 @@ class RecorderSim {
   void OpenLanes();
   void AddPeers(LaneOfSim& lane, Recording& recording, int listener);
   void Live();
+  void StallADisk();
   void DescribeHang();
   bool Act();
   void TurnKeeper();

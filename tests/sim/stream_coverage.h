@@ -41,6 +41,14 @@ class StreamCoverage {
     return next != found->second.begin() && std::prev(next)->second >= end;
   }
 
+  uint64_t BytesOf(uint64_t stream) const {
+    uint64_t sum = 0;
+    const auto found = streams_.find(stream);
+    if (found == streams_.end()) return 0;
+    for (const auto& [begin, end] : found->second) sum += end - begin;
+    return sum;
+  }
+
   // By stream: begin to end, merged.
   const std::map<uint64_t, std::map<uint64_t, uint64_t>>& streams() const { return streams_; }
 
