@@ -63,8 +63,9 @@ void AddArchive(const v1::Archive& archive, Properties& properties) {
     }
   }
   for (const v1::ChainHead& head : archive.chain_heads()) {
-    properties.Add("Chain head", absl::StrCat(head.segment(), ":", head.footer_sha256(), " (",
-                                              head.recording(), ", lane ", head.lane(), ")"));
+    properties.Add("Chain head", absl::StrCat("segment ", head.segment(), " of ", head.recording(),
+                                              ", lane ", head.lane(), ", whose footer has"));
+    properties.Add("  SHA-256", head.footer_sha256());
   }
   properties.Add("Held by", archive.has_holder() ? Holder(archive.holder()) : "nobody");
 }
