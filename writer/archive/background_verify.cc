@@ -101,8 +101,8 @@ void BackgroundVerifier::Pass() {
     const uint32_t disk = meta->DiskOf(row.slot);
     return !row.sealed || (disk != 0 && !CheckPresent(*meta, disk).ok());
   });
-  std::stable_sort(rows->begin(), rows->end(), [this](const SegmentRow& a, const SegmentRow& b) {
-    return DueTime(a) < DueTime(b);
+  std::sort(rows->begin(), rows->end(), [this](const SegmentRow& a, const SegmentRow& b) {
+    return std::pair(DueTime(a), a.id) < std::pair(DueTime(b), b.id);
   });
   for (const SegmentRow& row : *rows) {
     if (DueTime(row) > absl::Now()) break;

@@ -116,7 +116,8 @@ class RepairTest : public testing::Test {
   // The stream's parts, as [begin, end).
   std::vector<std::pair<uint64_t, uint64_t>> Parts() {
     std::vector<std::pair<uint64_t, uint64_t>> parts;
-    for (const StreamPart& part : *OpenCatalog()->StreamParts(kA)) {
+    const absl::StatusOr<std::vector<StreamPart>> found = OpenCatalog()->StreamParts(kA);
+    for (const StreamPart& part : *found) {
       parts.emplace_back(part.begin.value, part.end.value);
     }
     return parts;
