@@ -123,6 +123,8 @@ class Recovery {
  private:
   using Row = std::optional<SegmentRow>;
 
+  void RememberMarks();
+  FileOffset MarkOf(const SegmentHeader& header, const Row& row) const;
   absl::Status ReadCatalog();
   absl::Status RecoverSlot(uint32_t slot, const Row& row);
   absl::Status RecoverUnreadable(uint32_t slot, const absl::Status& why, const Row& row);
@@ -165,6 +167,7 @@ class Recovery {
   const RecoveryOptions options_;
   RecoveryReport report_;
   std::map<uint32_t, SegmentRow> rows_;         // by slot
+  std::map<uint64_t, FileOffset> old_marks_;    // see RememberMarks()
   std::set<uint64_t> deleted_;                  // uids
   std::map<uint64_t, std::string> recordings_;  // uid to id, those of the catalog
   // Recordings of which only the segments knew, and whether they ended in good order.
@@ -212,6 +215,22 @@ void Recovery::Damage(uint32_t slot, absl::string_view what, absl::string_view a
 absl::Status Recovery::Sync(uint32_t slot) {
   if (options_.dry_run || fdatasync(archive_.segment_fd(slot)) == 0) return absl::OkStatus();
   return FileError("fdatasync", Path(slot), errno);
+}
+
+// The catalog that is made anew still knows how far open segments had been durable. Of extents
+// without a checksum of their payload nothing else says so. One that cannot be read has no say.
+void Recovery::RememberMarks() {
+  const absl::StatusOr<std::vector<SegmentRow>> segments = catalog_.Segments();
+  if (!segments.ok()) return;
+  for (const SegmentRow& row : *segments) {
+    if (!row.sealed) old_marks_[Number(row.id)] = row.durable;
+  }
+}
+
+FileOffset Recovery::MarkOf(const SegmentHeader& header, const Row& row) const {
+  if (row) return row->durable;
+  const auto mark = old_marks_.find(header.segment_id);
+  return mark == old_marks_.end() ? FileOffset{0} : mark->second;
 }
 
 absl::Status Recovery::ReadCatalog() {
@@ -430,8 +449,7 @@ absl::Status Recovery::RecoverSegment(const SegmentHeader& header, const Row& ro
                         "); what its extents still say was taken in again"),
            "its extents are read, and it gets a footer of those that hold");
   }
-  open_[header.segment_id] = {header, row ? row->durable : FileOffset{0}, was_sealed,
-                              footer_status.ok()};
+  open_[header.segment_id] = {header, MarkOf(header, row), was_sealed, footer_status.ok()};
   return absl::OkStatus();
 }
 
@@ -774,6 +792,7 @@ absl::StatusOr<RecoveryReport> Recovery::Run() {
     report_.notes.push_back(note);
   }
   if (rebuild) {
+    RememberMarks();
     SLUICE_RETURN_IF_ERROR(catalog_.Clear());
     NoteDisksNotIndexed();
   }

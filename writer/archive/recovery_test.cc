@@ -600,6 +600,21 @@ TEST_F(RecoveryTest, ADeletedRecordingDoesNotComeBack) {
   EXPECT_GE(report.last_segment_id, SegmentId{5});
 }
 
+// Of these bytes only the catalog knows that they were durable.
+TEST_F(RecoveryTest, ARebuildBelievesTheCatalogAboutExtentsWithoutChecksum) {
+  PutRecording();
+  Begin(5, 2);
+  TestSegment segment(archive_.Segment(5, 2));
+  segment.Add({{kA, 0, kBytes}}, {TestSegment::Open(kA)}, /*payload_crc=*/false);
+  Publish(segment, /*sealed=*/false);
+  segment.Add({{kA, kBytes.size(), kBytes}}, {}, /*payload_crc=*/false);  // past the mark
+  segment.WriteTo(archive_.SegmentPath(2));
+  const RecoveryReport report = Run(/*rebuild=*/true);
+  EXPECT_EQ(report.payload_recovered.value, kBytes.size());
+  EXPECT_THAT(SegmentIds(), ElementsAre(5));
+  EXPECT_EQ(catalog_->Stream(kA)->durable.value, kBytes.size());
+}
+
 TEST_F(RecoveryTest, ALostCatalogIsRebuilt) {
   Ledger ledger;
   TestSegment first(archive_.Segment(5, 6, "lobby", 70), &ledger);
