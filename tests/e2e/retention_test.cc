@@ -117,29 +117,5 @@ TEST_F(RetentionTest, TheListAgrees) {
   EXPECT_EQ(recording["storedStreams"].int64(), 2);
 }
 
-class OvertakenTest : public E2eTest {};
-
-TEST_F(OvertakenTest, AReaderThatIsTooSlowIsTold) {
-  Recorder recorder(archive(), kSmall);
-  Peer peer(content(), 1, recorder.port());
-  EXPECT_TRUE(peer.Send(8 * kMiB));
-  const std::string id = StreamId(AwaitDurable(target(), peer.address(), 7 * kMiB));
-
-  ChildOptions options = Command({"export", id, "--archive", archive(), "--to", "-"});
-  options.raw_out = true;
-  Child reader(options);
-  EXPECT_EQ(CompareBytes(reader.out_fd(), content(), 1, 0, 1000), "");
-  EXPECT_TRUE(peer.Send(64 * kMiB));  // more than the archive takes
-  AwaitDurable(target(), peer.address(), 60 * kMiB);
-  std::vector<char> rest(1 << 20);
-  while (read(reader.out_fd(), rest.data(), rest.size()) > 0) {
-  }
-  EXPECT_EQ(reader.Wait(), 1);
-  EXPECT_THAT(reader.err(), HasSubstr("offset"));
-  peer.FinishSending();
-  recorder.Stop();
-  EXPECT_EQ(Verify(archive()), "");
-}
-
 }  // namespace
 }  // namespace sluice
