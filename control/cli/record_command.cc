@@ -204,11 +204,7 @@ class Recording {
   // What has not been said before.
   void ShowWarnings() {
     if (options_.quiet) return;
-    std::vector<std::string> warnings = recorder_->Status().warnings;
-    if (const absl::Status health = recorder_->keeper().health(); !health.ok()) {
-      warnings.push_back(absl::StrCat("the catalog cannot be written: ", health.message()));
-    }
-    for (const std::string& warning : warnings) {
+    for (const std::string& warning : recorder_->Status().warnings) {
       if (!warnings_.insert(warning).second) continue;
       line_.Clear();
       Note(warning);

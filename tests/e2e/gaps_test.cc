@@ -19,7 +19,7 @@
 #include "proto/sluice/v1/streams.grpc.pb.h"
 #include "tests/e2e/e2e_test.h"
 #include "tests/e2e/exported.h"
-#include "tests/e2e/frozen_disk.h"
+#include "tests/e2e/own_disk.h"
 #include "tests/e2e/peer.h"
 #include "tests/e2e/recorder.h"
 
@@ -116,7 +116,7 @@ class GapsTest : public E2eTest, public ::testing::WithParamInterface<bool> {
     return fault;
   }
 
-  std::optional<FrozenDisk> disk_;
+  std::optional<OwnDisk> disk_;
   std::string place_;
   std::unique_ptr<Daemon> daemon_;
   std::unique_ptr<Recorder> recorder_;

@@ -14,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/e2e_test.h"
 #include "tests/e2e/exported.h"
-#include "tests/e2e/frozen_disk.h"
+#include "tests/e2e/own_disk.h"
 #include "tests/e2e/peer.h"
 #include "tests/e2e/recorder.h"
 
@@ -101,7 +101,7 @@ class StalledDiskTest : public E2eTest {
 };
 
 TEST_F(StalledDiskTest, EachPolicyLosesWhatItSaysAndNothingElse) {
-  FrozenDisk disk(directory());
+  OwnDisk disk(directory());
   if (!disk.why_not().empty()) GTEST_SKIP() << "no disk that can be frozen: " << disk.why_not();
 
   std::vector<Case> cases;

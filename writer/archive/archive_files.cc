@@ -109,7 +109,13 @@ absl::Status ReplaceFile(const std::string& directory, const std::string& name,
   const std::string path = absl::StrCat(directory, "/", name);
   const std::string temporary = path + ".tmp";
   SLUICE_ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC));
-  SLUICE_RETURN_IF_ERROR(WriteFully(fd.get(), temporary, {0}, bytes));
+  if (const absl::Status written = WriteFully(fd.get(), temporary, {0}, bytes); !written.ok()) {
+    unlink(temporary.c_str());
+    if (!absl::IsResourceExhausted(written)) return written;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the disk of ", directory, " has no room to write ", name,
+                     " anew: make some there, a few MiB will do; nothing was changed"));
+  }
   if (fsync(fd.get()) != 0) return FileError("fsync", temporary, errno);
   if (rename(temporary.c_str(), path.c_str()) != 0) return FileError("rename to", path, errno);
   return SyncDirectory(directory);

@@ -78,12 +78,16 @@ void SegmentStore::OnCatalog(const absl::Status& status) {
     ++changes_;
   } else if (health_.ok()) {
     NoteAudit("recorder", "alarm raised", "catalog", std::string(status.message()));
-    health_ = status;
-    if (!absl::IsResourceExhausted(status)) return;
-    health_ = absl::ResourceExhaustedError(absl::StrCat(
-        "the catalog cannot be written for lack of room, on the disk of ", options_.directory,
-        " or within its bound: recording goes on, and what is recorded meanwhile will be found ",
-        "when there is room again (", status.message(), ")"));
+    const bool no_room = absl::IsResourceExhausted(status);
+    health_ = absl::Status(
+        status.code(),
+        absl::StrCat("the catalog cannot be written",
+                     no_room ? absl::StrCat(" for lack of room, on the disk of ",
+                                            options_.directory, " or within its bound")
+                             : "",
+                     ": recording goes on, and what is recorded meanwhile will be found when ",
+                     no_room ? "there is room" : "it can be written", " again (", status.message(),
+                     ")"));
   }
 }
 

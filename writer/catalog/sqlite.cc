@@ -202,6 +202,11 @@ absl::Status SqliteDatabase::Bracket(const char* begin, const std::function<absl
   if (!status.ok() && in_transaction()) {
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   }
+  // SQLite looks after its log when something was committed. While the log can neither grow nor,
+  // for a reader's sake, begin anew, nothing is; so it would stay full when the reader has gone.
+  if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) {
+    sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  }
   return status;
 }
 
