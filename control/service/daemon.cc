@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "control/config/size.h"
 #include "control/recorder/drop_watch.h"
+#include "control/recorder/removal_watch.h"
 #include "control/service/api_server.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
@@ -67,6 +68,7 @@ class Daemon {
     if (verifier_ != nullptr) verifier_->Stop();
     log_.info("{}: draining {} recordings", strsignal(signal), CountRecording());
     Drain();
+    if (const auto line = removals_.Rest(recorder_->keeper().removals())) log_.info("{}", *line);
     api_->Shutdown();
     api_.reset();
     verifier_.reset();
@@ -191,16 +193,8 @@ class Daemon {
       log_.info("audit: {}{}{} by {}{}{}", row.action, row.object.empty() ? "" : " ", row.object,
                 row.actor, row.detail.empty() ? "" : ": ", row.detail);
     }
-    const RemovalCounts now = recorder_->keeper().removals();
-    const uint64_t age = now.age - removals_.age;
-    const uint64_t quota = now.quota - removals_.quota;
-    const uint64_t catalog = now.catalog - removals_.catalog;
-    if (age + quota + catalog > 0) {
-      log_.info(
-          "retention removed {} segments by age, {} by quota, {} because the catalog was full", age,
-          quota, catalog);
-    }
-    removals_ = now;
+    const RemovalCounts removals = recorder_->keeper().removals();
+    if (const auto line = removals_.Look(removals, absl::Now())) log_.info("{}", *line);
   }
 
   size_t CountRecording() {
@@ -240,9 +234,9 @@ class Daemon {
   std::map<std::string, RecordingState> states_;  // as they were logged
   std::set<std::string> warnings_;                // likewise
   int64_t last_audit_ = 0;                        // likewise
-  RemovalCounts removals_;                        // likewise
   std::unique_ptr<Catalog> catalog_;
   DropWatch drops_;
+  RemovalWatch removals_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<BackgroundVerifier> verifier_;
   std::unique_ptr<ApiServer> api_;
