@@ -15,6 +15,11 @@ enum ExitCode {
   kExitUsage = 2,          // the command line, or a value on it, is wrong
   kExitGaps = 3,           // done, but what was exported has gaps
   kExitInterrupted = 130,  // by a signal, with the work left undone
+
+  // Of commands that look for damage, instead of kExitFailed and kExitUsage: scripts want to tell
+  // damage from trouble.
+  kExitDamage = 1,
+  kExitCouldNot = 2,
 };
 
 // What the chosen command does once the command line was understood; returns the exit code.

@@ -19,10 +19,6 @@
 namespace sluice {
 namespace {
 
-// As of `verify`: scripts want to tell damage from trouble.
-constexpr int kExitDamage = 1;
-constexpr int kExitCouldNot = 2;
-
 struct Options {
   TargetOptions target;
   OutputFormat output = OutputFormat::kText;

@@ -27,10 +27,6 @@
 namespace sluice {
 namespace {
 
-// Not those of other commands: scripts want to tell damage from trouble.
-constexpr int kExitDamage = 1;
-constexpr int kExitCouldNot = 2;
-
 struct Options {
   TargetOptions target;
   OutputFormat output = OutputFormat::kText;

@@ -1,8 +1,4 @@
 // Archives that were damaged: what is said about it, and what can still be had.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -10,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "absl/types/span.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -18,6 +13,7 @@
 #include "tests/e2e/exported.h"
 #include "tests/e2e/peer.h"
 #include "tests/e2e/recorder.h"
+#include "tests/e2e/three_streams.h"
 #include "writer/archive/format.h"
 #include "writer/extent/crc32c.h"
 #include "writer/segment/format.h"
@@ -31,55 +27,8 @@ using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kBytes = 3 * kMiB + 11;
-constexpr uint64_t kStreams = 3;
-const Words kSmall = {"--capacity", "16MiB", "--segment-size", "1MiB"};
-
-// With what it takes to compare lists.
-class ListTest : public E2eTest {
+class DamageTest : public ThreeStreamsTest {
  protected:
-  std::string List(const std::string& what) const {
-    const Outcome outcome = RunSluice({what, "--archive", archive(), "--output", "json"});
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    return outcome.out;
-  }
-};
-
-// Three streams, one after the other, each over several segments.
-class DamageTest : public ListTest {
- protected:
-  void SetUp() override {
-    Recorder recorder(archive(), kSmall);
-    for (uint64_t number = 1; number <= kStreams; ++number) Record(recorder, number);
-    recorder.Stop();
-    before_ = List("streams");
-    ASSERT_EQ(Verify(archive()), "");
-  }
-
-  void Record(Recorder& recorder, uint64_t number) {
-    Peer peer(content(), number, recorder.port());
-    EXPECT_TRUE(peer.Send(kBytes));
-    peer.FinishSending();
-    EXPECT_TRUE(peer.AwaitClose());
-  }
-
-  std::string Segment(int slot) const {
-    return absl::StrFormat("%s/segments/%06d.seg", archive(), slot);
-  }
-  std::string Catalog() const { return archive() + "/catalog.db"; }
-  static std::string Id(uint64_t number) { return absl::StrFormat("1-0-%d", number); }
-
-  // Each byte in the range, another one.
-  static void Flip(const std::string& path, off_t at, size_t bytes) {
-    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-    ASSERT_GE(fd, 0);
-    std::string text(bytes, '\0');
-    ASSERT_EQ(pread(fd, text.data(), bytes, at), static_cast<ssize_t>(bytes));
-    for (char& c : text) c = static_cast<char>(~c);
-    ASSERT_EQ(pwrite(fd, text.data(), bytes, at), static_cast<ssize_t>(bytes));
-    close(fd);
-  }
-
   template <class Block>
   static void Rewrite(const std::string& path, uint32_t Block::* crc,
                       const std::function<void(Block&)>& change) {
@@ -94,15 +43,6 @@ class DamageTest : public ListTest {
     ASSERT_TRUE(file.write(reinterpret_cast<const char*>(&block), sizeof(block)));
   }
 
-  std::string Export(uint64_t number) {
-    return CompareExport(Id(number), target(), content(), {.number = number, .end = kBytes});
-  }
-  // How many of the streams can still be had as a whole.
-  int CountWhole() {
-    int whole = 0;
-    for (uint64_t number = 1; number <= kStreams; ++number) whole += Export(number).empty() ? 1 : 0;
-    return whole;
-  }
   void ExpectDamageIn(const std::string& place) {
     const Outcome outcome = RunSluice({"verify", "--archive", archive()});
     EXPECT_EQ(outcome.code, 1);
@@ -121,8 +61,6 @@ class DamageTest : public ListTest {
     const Json last = AskSluice({"streams", "--archive", archive()}).elements().back();
     EXPECT_EQ(CompareExport(StreamId(last), target(), content(), {.number = 9, .end = kBytes}), "");
   }
-
-  std::string before_;
 };
 
 TEST_F(DamageTest, APayloadByte) {
@@ -207,7 +145,7 @@ TEST_F(DamageTest, SegmentsThatWereSwapped) {
 
 TEST_F(DamageTest, TheCatalogDeleted) {
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(Catalog() + suffix);
-  EXPECT_EQ(List("streams"), before_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Verify(archive()), "");
   EXPECT_EQ(CountWhole(), 3);
   ExpectRecordingGoesOn();
@@ -223,19 +161,19 @@ TEST_F(DamageTest, TheCatalogDeletedBeforeVerify) {
 TEST_F(DamageTest, TheCatalogFullOfGarbage) {
   for (const char* suffix : {"-wal", "-shm"}) fs::remove(Catalog() + suffix);
   std::ofstream(Catalog()) << std::string(100'000, 'x');
-  EXPECT_EQ(List("streams"), before_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Verify(archive()), "");
   EXPECT_EQ(CountWhole(), 3);
   ExpectRecordingGoesOn();
 }
 
 TEST_F(DamageTest, TheCatalogWithHolesInIt) {
-  const auto size = static_cast<off_t>(fs::file_size(Catalog()));
+  const uint64_t size = fs::file_size(Catalog());
   ASSERT_GT(size, 8192);
-  Flip(Catalog(), 4096 + 512, static_cast<size_t>(size) - 4096 - 512);
+  Flip(Catalog(), 4096 + 512, size - 4096 - 512);
   const Outcome outcome = RunSluice({"archive", "rebuild", "--archive", archive()});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(List("streams"), before_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(CountWhole(), 3);
 }
 
@@ -286,7 +224,7 @@ TEST_F(DamageTest, TheArchiveFileFullOfGarbage) {
 TEST_F(DamageTest, RebuildGivesTheSameList) {
   const Outcome outcome = RunSluice({"archive", "rebuild", "--archive", archive()});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(List("streams"), before_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Verify(archive()), "");
   EXPECT_EQ(CountWhole(), 3);
 }
@@ -295,19 +233,17 @@ TEST_F(DamageTest, RebuildWithoutACatalogGivesTheSameList) {
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(Catalog() + suffix);
   const Json report = AskSluice({"archive", "rebuild", "--archive", archive()});
   EXPECT_EQ(report["segmentsDamaged"].number(), 0);
-  EXPECT_EQ(List("streams"), before_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Verify(archive()), "");
 }
 
 // Recordings of different ends and kinds, some of which have begun to disappear.
-class RebuildTest : public ListTest {};
+class RebuildTest : public E2eTest {};
 
 TEST_F(RebuildTest, GivesTheSameLists) {
   uint64_t number = 0;
   for (const char* name : {"first", "second"}) {
-    Words words = kSmall;
-    words.insert(words.end(), {"--name", name});
-    Recorder recorder(archive(), words);
+    Recorder recorder(archive(), {"--capacity", "16MiB", "--segment-size", "1MiB", "--name", name});
     for (const uint64_t bytes : {uint64_t{0}, 9 * kMiB, uint64_t{77}}) {
       Peer peer(content(), ++number, recorder.port());
       ASSERT_TRUE(peer.Send(bytes));
@@ -319,11 +255,11 @@ TEST_F(RebuildTest, GivesTheSameLists) {
     AwaitDurable(target(), stays.address(), 5);
     recorder.Stop();
   }
-  const std::string streams = List("streams");
-  const std::string recordings = List("recordings");
+  const std::string streams = ListAsJson("streams", archive());
+  const std::string recordings = ListAsJson("recordings", archive());
   EXPECT_EQ(RunSluice({"archive", "rebuild", "--archive", archive()}).code, 0);
-  EXPECT_EQ(List("streams"), streams);
-  EXPECT_EQ(List("recordings"), recordings);
+  EXPECT_EQ(ListAsJson("streams", archive()), streams);
+  EXPECT_EQ(ListAsJson("recordings", archive()), recordings);
   EXPECT_EQ(Verify(archive()), "");
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "absl/types/span.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -14,6 +13,7 @@
 #include "tests/e2e/exported.h"
 #include "tests/e2e/peer.h"
 #include "tests/e2e/recorder.h"
+#include "tests/e2e/three_streams.h"
 #include "writer/extent/extent_codec.h"
 #include "writer/segment/format.h"
 
@@ -40,9 +40,7 @@ class ProofTest : public E2eTest {
     ASSERT_TRUE(peer.AwaitClose());
     recorder.Stop();
   }
-  std::string Segment(int slot) const {
-    return absl::StrFormat("%s/segments/%06d.seg", archive(), slot);
-  }
+  std::string Segment(int slot) const { return SegmentFile(archive(), slot); }
   Outcome RunVerify() { return RunSluice({"verify", "--archive", archive()}); }
   // The first slot that holds a segment before the track's last.
   static constexpr int kMiddle = 3;

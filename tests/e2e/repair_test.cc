@@ -1,16 +1,11 @@
 // What `sluice archive repair` mends, and that it loses nothing that can be read.
-#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
-#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/e2e/e2e_test.h"
-#include "tests/e2e/exported.h"
-#include "tests/e2e/peer.h"
 #include "tests/e2e/recorder.h"
+#include "tests/e2e/three_streams.h"
 
 namespace sluice {
 namespace {
@@ -21,54 +16,13 @@ using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kBytes = 3 * kMiB + 11;
-constexpr uint64_t kStreams = 3;
-
-// Three streams, one after the other, each over several segments of 1 MiB.
-class RepairTest : public E2eTest {
+class RepairTest : public ThreeStreamsTest {
  protected:
-  void SetUp() override {
-    Recorder recorder(archive(), {"--capacity", "16MiB", "--segment-size", "1MiB"});
-    for (uint64_t number = 1; number <= kStreams; ++number) {
-      Peer peer(content(), number, recorder.port());
-      ASSERT_TRUE(peer.Send(kBytes));
-      peer.FinishSending();
-      ASSERT_TRUE(peer.AwaitClose());
-    }
-    recorder.Stop();
-    streams_ = ListStreams();
-  }
-  std::string ListStreams() {
-    return RunSluice({"streams", "--archive", archive(), "-o", "json"}).out;
-  }
-  std::string Segment(int slot) const {
-    return absl::StrFormat("%s/segments/%06d.seg", archive(), slot);
-  }
-  static void Flip(const std::string& path, uint64_t at, size_t bytes) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    std::string text(bytes, '\0');
-    file.seekg(static_cast<std::streamoff>(at));
-    ASSERT_TRUE(file.read(text.data(), static_cast<std::streamsize>(bytes)));
-    for (char& c : text) c = static_cast<char>(~c);
-    file.seekp(static_cast<std::streamoff>(at));
-    ASSERT_TRUE(file.write(text.data(), static_cast<std::streamsize>(bytes)));
-  }
   Outcome Repair(const Words& more = {}) {
     Words words = {"archive", "repair", "--archive", archive()};
     words.insert(words.end(), more.begin(), more.end());
     return RunSluice(words);
   }
-  std::string Export(uint64_t number) {
-    return CompareExport(absl::StrFormat("1-0-%d", number), target(), content(),
-                         {.number = number, .end = kBytes});
-  }
-  int CountWhole() {
-    int whole = 0;
-    for (uint64_t number = 1; number <= kStreams; ++number) whole += Export(number).empty() ? 1 : 0;
-    return whole;
-  }
-
-  std::string streams_;
 };
 
 TEST_F(RepairTest, ASoundArchiveNeedsNone) {
@@ -97,7 +51,7 @@ TEST_F(RepairTest, LostHeadersAndFootersCostNothing) {
             tried.out.substr(0, tried.out.rfind("3 things")));
   EXPECT_EQ(Verify(archive()), "");
   EXPECT_EQ(CountWhole(), 3);
-  EXPECT_EQ(ListStreams(), streams_);
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Repair().code, 0);
   EXPECT_THAT(RunSluice({"retention", "audit", "--archive", archive()}).out,
               AllOf(HasSubstr("repaired"), HasSubstr("000001.seg")));
@@ -125,14 +79,13 @@ TEST_F(RepairTest, DamagedPayloadStaysAndIsNamed) {
 }
 
 TEST_F(RepairTest, ADamagedCatalogIsMadeAnew) {
-  const std::string catalog = archive() + "/catalog.db";
-  for (const char* suffix : {"-wal", "-shm"}) fs::remove(catalog + suffix);
-  Flip(catalog, 4096 + 512, fs::file_size(catalog) - 4096 - 512);
+  for (const char* suffix : {"-wal", "-shm"}) fs::remove(Catalog() + suffix);
+  Flip(Catalog(), 4096 + 512, fs::file_size(Catalog()) - 4096 - 512);
   EXPECT_EQ(Repair().code, 1);
   const Outcome outcome = Repair({"--yes"});
   EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
-  EXPECT_TRUE(fs::exists(catalog + ".damaged"));
-  EXPECT_EQ(ListStreams(), streams_);
+  EXPECT_TRUE(fs::exists(Catalog() + ".damaged"));
+  EXPECT_EQ(ListStreams(), before());
   EXPECT_EQ(Verify(archive()), "");
   EXPECT_EQ(CountWhole(), 3);
 }
