@@ -51,6 +51,13 @@ void AddFigures(const v1::RecordingFigures& figures, Properties& properties) {
     properties.Add("Waits for a segment",
                    absl::StrCat(figures.segment_waits().count(), ", the longest ",
                                 HumanDuration(ToDuration(figures.segment_waits().longest()))));
+    const auto longest = [](const v1::RecordingFigures::SegmentWaits& waits) {
+      return HumanDuration(ToDuration(waits.longest()));
+    };
+    const v1::RecordingFigures::SegmentLoans& loans = figures.segment_loans();
+    properties.Add("Longest part of one",
+                   absl::StrCat("catalog ", longest(loans.catalog()), ", disk ",
+                                longest(loans.disk()), ", in line ", longest(loans.in_line())));
   }
   if (figures.write_errors() > 0) {
     properties.Add("Write errors", absl::StrCat(figures.write_errors()));

@@ -95,6 +95,7 @@ void Accumulate(RecordingStatus& sum, const TrackStatus& track) {
   sum.write_errors += track.writer.write_errors;
   sum.handed_over += track.handed_over;
   sum.segment_waits += track.writer.segment_waits;
+  sum.loans += track.writer.loans;
   sum.longest_write = std::max(sum.longest_write, track.writer.longest_write);
   sum.zero_copy += track.zero_copy;
   sum.durable_lag = std::max(sum.durable_lag, track.durable_lag);

@@ -69,6 +69,7 @@ struct RecordingStatus {
   uint64_t write_errors = 0;         // writes that failed and were repeated elsewhere
   uint64_t handed_over = 0;          // connections that went to the lane whose queue carries them
   WaitTimes segment_waits;           // of lanes that had nothing to write into
+  LoanTimes loans;                   // what the segments that came were waiting for
   absl::Duration longest_write;      // that the disk took for one of ours
   ZeroCopyCounters zero_copy;
   absl::Duration durable_lag;  // age of the oldest byte that is not durable yet

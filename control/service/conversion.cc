@@ -61,6 +61,13 @@ v1::Stream::CloseReason ToProto(CloseReason reason) {
   return v1::Stream::CLOSE_REASON_UNSPECIFIED;
 }
 
+void FillWaits(const WaitTimes& waits, v1::RecordingFigures::SegmentWaits* to) {
+  to->set_count(Count(waits.count));
+  *to->mutable_total() = ToProtoDuration(waits.total);
+  *to->mutable_longest() = ToProtoDuration(waits.longest);
+  for (const uint64_t of_class : waits.classes) to->add_classes(Count(of_class));
+}
+
 v1::RecordingFigures FiguresToProto(const RecordingStatus& status) {
   const Ledger& ledger = status.ledger;
   v1::RecordingFigures figures;
@@ -91,11 +98,10 @@ v1::RecordingFigures FiguresToProto(const RecordingStatus& status) {
   zero_copy.set_handed_to_copy(Count(status.zero_copy.handed_to_copy));
   zero_copy.set_steered_away(Count(status.zero_copy.steered_away));
   figures.set_handed_over(Count(status.handed_over));
-  v1::RecordingFigures::SegmentWaits& waits = *figures.mutable_segment_waits();
-  waits.set_count(Count(status.segment_waits.count));
-  *waits.mutable_total() = ToProtoDuration(status.segment_waits.total);
-  *waits.mutable_longest() = ToProtoDuration(status.segment_waits.longest);
-  for (const uint64_t waits_of : status.segment_waits.classes) waits.add_classes(Count(waits_of));
+  FillWaits(status.segment_waits, figures.mutable_segment_waits());
+  FillWaits(status.loans.in_line, figures.mutable_segment_loans()->mutable_in_line());
+  FillWaits(status.loans.catalog, figures.mutable_segment_loans()->mutable_catalog());
+  FillWaits(status.loans.disk, figures.mutable_segment_loans()->mutable_disk());
   *figures.mutable_longest_write() = ToProtoDuration(status.longest_write);
   *figures.mutable_durable_lag() = ToProtoDuration(status.durable_lag);
   return figures;

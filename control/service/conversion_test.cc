@@ -58,6 +58,9 @@ RecordingStatus Live() {
   status.segment_waits.Add(absl::Milliseconds(2));
   status.segment_waits.Add(absl::Minutes(2));
   status.longest_write = absl::Milliseconds(30);
+  status.loans.in_line.Add(absl::Milliseconds(1));
+  status.loans.catalog.Add(absl::Milliseconds(5));
+  status.loans.disk.Add(absl::Milliseconds(9));
   return status;
 }
 
@@ -178,6 +181,10 @@ TEST(ConversionTest, ALiveRecording) {
   EXPECT_EQ(waits.classes(2), 1);
   EXPECT_EQ(waits.classes(15), 1);
   EXPECT_EQ(figures.longest_write().nanos(), 30'000'000);
+  EXPECT_EQ(figures.segment_loans().in_line().longest().nanos(), 1'000'000);
+  EXPECT_EQ(figures.segment_loans().catalog().longest().nanos(), 5'000'000);
+  EXPECT_EQ(figures.segment_loans().catalog().classes(3), 1);
+  EXPECT_EQ(figures.segment_loans().disk().longest().nanos(), 9'000'000);
 }
 
 TEST(ConversionTest, ARecordingThatHasStoppedInThisRun) {

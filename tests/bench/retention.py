@@ -43,6 +43,8 @@ def parse_arguments():
                         help="that a sender of the second recording opens at a time (1000)")
     parser.add_argument("--round", type=byte_size, default=GIB // 2,
                         help="what a sender sends before it connects anew (512MiB)")
+    parser.add_argument("--evidence-round", type=byte_size,
+                        help="likewise, of the second recording alone: so how long its streams are")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--dir", type=pathlib.Path, default="/var/tmp",
                         help="where the disk is that is to be measured (/var/tmp)")
@@ -120,9 +122,10 @@ class Senders:
         self._active = {}
         for name, port in recorder.ports.items():
             streams = 4 if name == "bulk" else arguments.streams
+            round_bytes = (name == "evidence" and arguments.evidence_round) or arguments.round
             for number in range(arguments.senders):
                 command = [arguments.bin / "tests/bench/stream_source", "--to",
-                           f"127.0.0.1:{port}", "--bytes", arguments.round,
+                           f"127.0.0.1:{port}", "--bytes", round_bytes,
                            "--streams", streams]
                 self._start(name, command)
 
@@ -241,6 +244,20 @@ def print_waits(waits):
         print(f"    {name:>12} {number:>8}  {'#' * max(1, number * 50 // most)}")
 
 
+def print_loans(loans):
+    """What segments were waiting for before they came, whether a lane waited for them or not."""
+    for part, words in (("inLine", "in the keeper's line"), ("catalog", "in the catalog"),
+                        ("disk", "for the header on disk")):
+        times = loans.get(part, {})
+        classes = [int(number) for number in times.get("classes", [])]
+        count = int(times.get("count", 0))
+        if count == 0:
+            continue
+        print(f"  {words}: mean {seconds(times.get('total')) * 1e3 / count:.2f} ms, the half below "
+              f"{percentile(classes, 0.5)} ms, 99 % below {percentile(classes, 0.99)} ms, the "
+              f"longest {seconds(times.get('longest')) * 1e3:.1f} ms; {count} loans")
+
+
 def percentile(classes, fraction):
     """The upper end of the class in which it lies, in ms; None: there are none."""
     wanted = sum(classes) * fraction
@@ -315,6 +332,7 @@ def print_figures(arguments, recorded, rate, holds):
               f"{seconds(waits.get('longest')) * 1e3:.1f} ms; the half is below "
               f"{percentile(classes, 0.5)} ms, 99 % below {percentile(classes, 0.99)} ms")
         print_waits(waits)
+        print_loans(each.get("segmentLoans", {}))
         print(f"  longest write {seconds(each.get('longestWrite')) * 1e3:.1f} ms, "
               f"{int(each['bufferWaits'])} pauses for want of memory")
     print(f"holds: {holds.placed} placed, {holds.refused} refused, {holds.released} released, "

@@ -33,6 +33,9 @@ constexpr std::chrono::seconds kLookAtClock{10};
 constexpr std::chrono::milliseconds kTidyPause{2};
 
 UnixNanos Now() { return {absl::GetCurrentTimeNanos()}; }
+absl::Duration Stopwatch() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 // The archive's own.
 class ArchiveFiles final : public SlotFiles {
@@ -93,6 +96,7 @@ class ArchiveKeeper::Impl {
   struct Request {
     TrackIdentity track;
     Ready ready;
+    absl::Duration came;
   };
   struct Task {
     std::function<absl::Status()> work;
@@ -143,6 +147,7 @@ absl::Status ArchiveKeeper::Impl::Start(RetentionPolicy policy) {
   options.last_segment_id = static_cast<uint64_t>(recovery_.last_segment_id);
   options.kept_out = recovery_.slots_kept_out;
   options.clock = Now;
+  options.stopwatch = Stopwatch;
   options.policy = std::move(policy);
   options.save_policy = [this](const RetentionPolicy& changed) {
     return WritePolicyFile(archive_.directory(), changed);
@@ -177,7 +182,7 @@ ArchiveKeeper::Impl::~Impl() {
 void ArchiveKeeper::Impl::RequestSegment(const TrackIdentity& track, Ready ready) {
   {
     const std::lock_guard lock(mutex_);
-    mail_.requests.push_back({track, std::move(ready)});
+    mail_.requests.push_back({track, std::move(ready), Stopwatch()});
   }
   work_.notify_one();
 }
@@ -266,7 +271,9 @@ void ArchiveKeeper::Impl::Run() {
       changed_.notify_all();
     }
     for (Request& request : mail.requests) {
+      const absl::Duration waited = Stopwatch() - request.came;
       absl::StatusOr<SegmentLoan> loan = store_->Lend(request.track);
+      if (loan.ok()) loan->took.in_line = waited;
       Announce();
       request.ready(std::move(loan));
     }

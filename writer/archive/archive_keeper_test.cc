@@ -101,6 +101,9 @@ TEST_F(ArchiveKeeperTest, LendsSegmentsWithADurableHeader) {
   ASSERT_TRUE(loan.ok()) << loan.status();
   EXPECT_EQ(loan->id, SegmentId{1});
   EXPECT_EQ(loan->size, MiB(1));
+  EXPECT_GT(loan->took.in_line, absl::ZeroDuration());
+  EXPECT_GT(loan->took.catalog, absl::ZeroDuration());
+  EXPECT_GT(loan->took.disk, absl::ZeroDuration());
   const uint32_t slot = SlotOf(loan->fd);
   const auto reader = SegmentReader::Open(archive_.SegmentPath(slot));
   ASSERT_TRUE(reader.ok()) << reader.status();

@@ -289,6 +289,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   SLUICE_CHECK(track.recording_uid != 0);
   SLUICE_CHECK(track.kind >= ExtentKind::kStream && track.kind <= ExtentKind::kPacket);
   SLUICE_CHECK(track.recording.size() <= kRecordingNameBytesMax);
+  const absl::Duration started = Stopwatch();
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
   const SegmentRow replaced = slot.state == SlotState::kSealed ? slot.row : SegmentRow();
@@ -329,6 +330,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   header.previous_segment_id = slot.previous;
   header.replaced = Replaced(replaced, why);
   SealSegmentHeader(header);
+  const absl::Duration forgotten = Stopwatch();
   absl::Status status = files_->WriteHeader(index, header);
   if (status.ok()) status = files_->Sync(index);
   if (!status.ok()) {
@@ -337,11 +339,16 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
     return status;
   }
   last_of_track = last_id_;
-  const uint32_t disk = disk_of_slot_[index];
-  return SegmentLoan{
-      SegmentId{last_id_},   files_->Descriptor(index),
-      options_.meta.segment, disk,
-      !IsLast(disk),         OriginOf(header, sealed_.Last(track.recording_uid, track.lane))};
+  SegmentLoan loan;
+  loan.id = SegmentId{last_id_};
+  loan.fd = files_->Descriptor(index);
+  loan.size = options_.meta.segment;
+  loan.disk = disk_of_slot_[index];
+  loan.replaceable = !IsLast(loan.disk);
+  loan.origin = OriginOf(header, sealed_.Last(track.recording_uid, track.lane));
+  loan.took.catalog = forgotten - started;
+  loan.took.disk = Stopwatch() - forgotten;
+  return loan;
 }
 
 // ---- disks that fail

@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "ingest/units.h"
 #include "writer/archive/archive_codec.h"
 #include "writer/archive/track_links.h"
@@ -45,6 +46,8 @@ struct SegmentStoreOptions {
   uint64_t last_segment_id = 0;      // ids go on after this one
   std::vector<uint32_t> kept_out;    // slots that must not be written to
   std::function<UnixNanos()> clock;  // what goes into headers, and what retention goes by
+  // For figures alone: how long a loan took. Null: nobody asks.
+  std::function<absl::Duration()> stopwatch;
   RetentionPolicy policy;
   // Makes a changed policy durable, before it is in force. Null: it lasts as long as the store.
   std::function<absl::Status(const RetentionPolicy&)> save_policy;
@@ -165,6 +168,9 @@ class SegmentStore {
   // The slot has no segment any more.
   void Vacate(uint32_t index, bool usable);
   SegmentHeader HeaderOf(const Slot& slot) const;
+  absl::Duration Stopwatch() const {
+    return options_.stopwatch ? options_.stopwatch() : absl::ZeroDuration();
+  }
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
   void GiveUp(const Slot& slot);
   absl::Status TellOfGivenUp();

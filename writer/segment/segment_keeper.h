@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "ingest/receive/socket_address.h"
 #include "ingest/units.h"
 #include "writer/extent/format.h"
@@ -34,6 +35,12 @@ struct SegmentLoan {
   // For the footer. Which segment came before, the keeper knows only as far as it was told: for
   // the first segment of a track since the track began.
   SegmentOrigin origin = {};
+  // What the keeper needed for it: see LoanTimes.
+  struct {
+    absl::Duration in_line;
+    absl::Duration catalog;
+    absl::Duration disk;
+  } took = {};
 };
 
 // What a stream has durable in one segment, in one StreamUpdate per stream and publication.

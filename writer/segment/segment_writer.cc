@@ -146,6 +146,9 @@ void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
     return;
   }
   SLUICE_CHECK(loan->size == options_.segment);
+  counters_.loans.in_line.Add(loan->took.in_line);
+  counters_.loans.catalog.Add(loan->took.catalog);
+  counters_.loans.disk.Add(loan->took.disk);
   // It was lent before the keeper knew.
   if (loan->replaceable && Avoids(loan->disk)) return keeper_->ReturnSegment(loan->id);
   refusal_ = absl::OkStatus();

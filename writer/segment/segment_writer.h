@@ -67,6 +67,7 @@ struct SegmentWriterCounters {
   // While an extent that could have been given to the disk had no segment to go to. Until the
   // keeper's answer is needed it is not waited for.
   WaitTimes segment_waits;
+  LoanTimes loans;               // of every segment that came, waited for or not
   absl::Duration longest_write;  // from when the kernel was given it until it had completed it
 };
 

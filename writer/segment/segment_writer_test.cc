@@ -99,6 +99,7 @@ class TestKeeper final : public SegmentKeeper {
       loan.origin = origin;
       loan.disk = lent[id].disk = NextDisk();
       loan.replaceable = disks - out.size() > 1;
+      loan.took = {absl::Milliseconds(1), absl::Milliseconds(2), absl::Milliseconds(3)};
       ready(loan);
     });
   }
@@ -947,6 +948,11 @@ TEST(SegmentWriterTest, TheNextSegmentIsThereBeforeItIsNeeded) {
     rig.Turn();
   }
   ASSERT_EQ(rig.writer->counters().segment_waits.count, 1u) << "for the first, and for no other";
+  const LoanTimes& loans = rig.writer->counters().loans;
+  EXPECT_EQ(loans.in_line.count, 2u);
+  EXPECT_EQ(loans.in_line.longest, absl::Milliseconds(1));
+  EXPECT_EQ(loans.catalog.longest, absl::Milliseconds(2));
+  EXPECT_EQ(loans.disk.total, absl::Milliseconds(6));
   ASSERT_TRUE(rig.Finish());
   rig.ExpectAllDurable();
   EXPECT_FALSE(rig.keeper.lent.at(SegmentId{2}).returned);  // until the writer is gone

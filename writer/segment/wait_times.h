@@ -39,6 +39,21 @@ struct WaitTimes {
   }
 };
 
+// How long segments were on their way to a track, by what took the time, whether anybody waited
+// for them meanwhile or not.
+struct LoanTimes {
+  WaitTimes in_line;  // behind other work of the keeper's
+  WaitTimes catalog;  // until the catalog had forgotten what the segment held before
+  WaitTimes disk;     // until the segment's header was on stable storage
+
+  LoanTimes& operator+=(const LoanTimes& other) {
+    in_line += other.in_line;
+    catalog += other.catalog;
+    disk += other.disk;
+    return *this;
+  }
+};
+
 }  // namespace sluice
 
 #endif  // WRITER_SEGMENT_WAIT_TIMES_H_
