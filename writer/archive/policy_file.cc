@@ -57,8 +57,22 @@ absl::Status WritePolicyFile(const std::string& directory, const RetentionPolicy
   SLUICE_RETURN_IF_ERROR(WriteFully(
       fd.get(), temporary, {0}, {reinterpret_cast<const std::byte*>(text.data()), text.size()}));
   if (fsync(fd.get()) != 0) return FileError("fsync", temporary, errno);
+  // What there was stays at hand until the new one is durable: an answer that it is not must not
+  // come true at the next start.
+  const std::string before = path + ".before";
+  unlink(before.c_str());
+  const bool has_before = link(path.c_str(), before.c_str()) == 0;
+  const bool is_first = !has_before && errno == ENOENT;
   if (rename(temporary.c_str(), path.c_str()) != 0) return FileError("rename to", path, errno);
-  return SyncDirectory(directory);
+  const absl::Status status = SyncDirectory(directory);
+  if (!status.ok() && has_before) {
+    rename(before.c_str(), path.c_str());
+  } else if (!status.ok() && is_first) {
+    unlink(path.c_str());
+  } else {
+    unlink(before.c_str());
+  }
+  return status;
 }
 
 absl::StatusOr<RetentionPolicy> RecoverPolicy(const std::string& directory, Catalog& catalog,

@@ -17,7 +17,8 @@ std::string PolicyPath(const std::string& directory);
 
 // NOT_FOUND: there is none. DATA_LOSS: it is damaged. FAILED_PRECONDITION: of a newer version.
 absl::StatusOr<RetentionPolicy> ReadPolicyFile(const std::string& directory);
-// Durable when it returns: one whole file is always there.
+// Durable when it returns OK; else the file is what it was, but the power may fail before the disk
+// knows that. One whole file is always there.
 absl::Status WritePolicyFile(const std::string& directory, const RetentionPolicy& policy);
 
 // At start, for writing: the newer of the file and the catalog's copy; where one is missing,
