@@ -176,6 +176,7 @@ void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
     pending_.Add(std::move(update));
   }
   AuditFilledHolds();
+  SaveFullHolds();
   if (const absl::Status status = TellOfGivenUp(); !status.ok()) OnCatalog(status);
   if (!pending_.empty()) PublishPending();
   FlushRemovals();

@@ -179,6 +179,7 @@ class SegmentStore {
   RemovalCause Cause(RemovalReason reason) const;
   RemovalCause CauseOf(RetentionRule rule) const;
   absl::Status SavePolicy();
+  void SaveFullHolds();
   void Count(RetentionRule rule) {
     removals_.age += rule == RetentionRule::kAge ? 1 : 0;
     removals_.quota += rule == RetentionRule::kQuota ? 1 : 0;
@@ -218,6 +219,7 @@ class SegmentStore {
   bool exhausted_ = false;                    // and the audit says so
   UnixNanos exhausted_at_;
   UnixNanos tidy_not_before_;
+  UnixNanos save_not_before_;  // after a failure
   RemovalCounts removals_;
   std::string catalog_alarm_;
   absl::Status health_;

@@ -78,10 +78,29 @@ void SegmentStore::OnLent() {
 // Before a change of it is told to anybody.
 absl::Status SegmentStore::SavePolicy() {
   const RetentionPolicy policy{generation_ + 1, retention_.classes(), retention_.holds()};
+  const std::string text = EncodePolicy(policy);
+  if (text.size() > kPolicyTextMax) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the retention classes and holds would need ", Readable({text.size()}), " as text, and ",
+        Readable({kPolicyTextMax}), " is the most that can be read again: release a hold"));
+  }
   if (options_.save_policy) SLUICE_RETURN_IF_ERROR(options_.save_policy(policy));
   generation_ = policy.generation;
-  OnCatalog(catalog_->PutPolicy(EncodePolicy(policy)));
+  retention_.Saved();
+  OnCatalog(catalog_->PutPolicy(text));
   return absl::OkStatus();
+}
+
+// A hold takes segments in the order in which they are published; a start finds them in the order
+// of their ids. So when one is full, what it has is written down before anything else may go.
+void SegmentStore::SaveFullHolds() {
+  if (!retention_.is_unsaved() || options_.clock() < save_not_before_) return;
+  const bool failed_before = save_not_before_.value != 0;
+  const absl::Status saved = SavePolicy();
+  save_not_before_ = saved.ok() ? UnixNanos{} : UnixNanos{options_.clock().value + kTidyAgainNs};
+  if (saved.ok() || failed_before) return;
+  Audit(kRules, "holds not saved", "",
+        absl::StrCat("a start may let go of what a full hold has: ", saved.message()));
 }
 
 absl::Status SegmentStore::SetRetentionClasses(std::vector<RetentionClass> classes,

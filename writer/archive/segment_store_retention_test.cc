@@ -234,6 +234,35 @@ TEST_F(SegmentStoreRetentionTest, AFullHoldIsInTheAudit) {
   EXPECT_THAT(Actions(), SizeIs(2));
 }
 
+// Of two segments that are open the younger is published first, and uses the budget up.
+TEST_F(SegmentStoreRetentionTest, AFullHoldHasTheSameAfterARestart) {
+  const SegmentId older = Lend(1)->id;
+  const SegmentId younger = Lend(1)->id;
+  ASSERT_TRUE(store_->CreateHold(HoldOn("a", MiB(1)), "api").ok());
+  Publish(younger, 1, 105, /*sealed=*/true);
+  Publish(older, 1, 105, /*sealed=*/true);
+  EXPECT_TRUE(store_->retention().IsHeld(younger));
+  EXPECT_THAT(saved_.holds.at(0).segments, ElementsAre(younger));
+  EXPECT_EQ(*ParsePolicy(*catalog_->Policy()), saved_);
+  Open();
+  EXPECT_TRUE(store_->retention().IsHeld(younger));
+  EXPECT_FALSE(store_->retention().IsHeld(older));
+  Fill(1, 20);
+  EXPECT_THAT(Stored(), Contains(static_cast<uint64_t>(younger)));
+}
+
+TEST_F(SegmentStoreRetentionTest, WhatAFullHoldHasIsSavedAgainAfterAFailure) {
+  ASSERT_TRUE(store_->CreateHold(HoldOn("a", MiB(1)), "api").ok());
+  save_fails_ = true;
+  const SegmentId held = Record(1);
+  EXPECT_THAT(saved_.holds.at(0).segments, IsEmpty());
+  EXPECT_THAT(Actions(), Contains("holds not saved  by rules"));
+  save_fails_ = false;
+  now_ += 1'000'000'000;
+  store_->Publish({});
+  EXPECT_THAT(saved_.holds.at(0).segments, ElementsAre(held));
+}
+
 TEST_F(SegmentStoreRetentionTest, AHoldEndsWithItsTime) {
   Fill(2, 2);
   Hold hold = HoldOn("b");

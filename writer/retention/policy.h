@@ -51,6 +51,9 @@ struct Hold {
   UnixNanos created;
   UnixNanos until = kEndOfTime;  // then it ends by itself
   ByteCount budget;              // on disk; what would exceed it is not held
+  // Once its budget is used up: what it has, in the order of ids, which need not be the oldest that
+  // it selects; so that it has the same after a start. Empty: the oldest that it selects.
+  std::vector<SegmentId> segments = {};
 
   bool operator==(const Hold&) const = default;
 };

@@ -21,6 +21,7 @@ namespace {
 constexpr uint64_t kVersion = 1;
 constexpr absl::string_view kFirstLine = "sluice-retention ";
 constexpr absl::string_view kLastLine = "crc32c ";
+constexpr uint64_t kSegmentsOfHoldMax = 1 << 24;  // more than any archive has
 
 uint32_t Checksum(absl::string_view text) {
   return Crc32c({reinterpret_cast<const std::byte*>(text.data()), text.size()});
@@ -49,6 +50,20 @@ void AddClass(std::string* text, const RetentionClass& rule) {
   AddNumber(text, "reserve", static_cast<int64_t>(rule.reserve.value), 0);
 }
 
+// "3 5-9 12", in the order of the ids.
+std::string SegmentsText(const std::vector<SegmentId>& ids) {
+  std::string text;
+  for (size_t i = 0; i < ids.size();) {
+    const auto first = static_cast<uint64_t>(ids[i]);
+    size_t n = 1;
+    while (i + n < ids.size() && static_cast<uint64_t>(ids[i + n]) == first + n) ++n;
+    absl::StrAppend(&text, text.empty() ? "" : " ", first);
+    if (n > 1) absl::StrAppend(&text, "-", first + n - 1);
+    i += n;
+  }
+  return text;
+}
+
 void AddHold(std::string* text, const Hold& hold) {
   absl::StrAppend(text, "hold ", hold.id, "\n");
   AddText(text, "recording", hold.selector.recording);
@@ -60,6 +75,7 @@ void AddHold(std::string* text, const Hold& hold) {
   AddNumber(text, "created_ns", hold.created.value, 0);
   AddNumber(text, "until_ns", hold.until.value, kEndOfTime.value);
   AddNumber(text, "budget", static_cast<int64_t>(hold.budget.value), 0);
+  if (!hold.segments.empty()) AddField(text, "segments", SegmentsText(hold.segments));
 }
 
 // Reads line by line; the first thing that is wrong ends it.
@@ -130,7 +146,24 @@ class Parser {
     if (key == "reason") return Text(value, &hold_->reason);
     if (key == "created_ns") return absl::SimpleAtoi(value, &hold_->created.value);
     if (key == "until_ns") return absl::SimpleAtoi(value, &hold_->until.value);
+    if (key == "segments") return Segments(value, &hold_->segments);
     return key == "budget" && Bytes(value, &hold_->budget);
+  }
+
+  static bool Segments(absl::string_view value, std::vector<SegmentId>* to) {
+    uint64_t last = 0;
+    for (const absl::string_view run : absl::StrSplit(value, ' ')) {
+      const std::pair<absl::string_view, absl::string_view> ends =
+          absl::StrSplit(run, absl::MaxSplits('-', 1));
+      uint64_t begin = 0;
+      uint64_t end = 0;
+      if (!absl::SimpleAtoi(ends.first, &begin) || begin <= last) return false;
+      if (!absl::SimpleAtoi(ends.second.empty() ? ends.first : ends.second, &end)) return false;
+      if (end < begin || end - begin >= kSegmentsOfHoldMax - to->size()) return false;
+      for (uint64_t id = begin; id <= end; ++id) to->push_back(SegmentId{id});
+      last = end;
+    }
+    return true;
   }
 
   static bool Bytes(absl::string_view value, ByteCount* to) {

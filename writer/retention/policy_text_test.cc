@@ -32,6 +32,7 @@ RetentionPolicy Example() {
   hold.created = {1'767'225'500'000'000'000};
   hold.until = {1'867'225'600'000'000'000};
   hold.budget = MiB(300);
+  hold.segments = {SegmentId{3}, SegmentId{5}, SegmentId{6}, SegmentId{7}, SegmentId{12}};
   Hold all;
   all.id = "all";
   all.owner = "crc32c 00000000\n";

@@ -237,13 +237,22 @@ void Retention::Offer(HoldNumber number, HoldEntry& hold, Entry& entry) {
   if (Has(entry.holds, number) || Has(entry.refused, number)) return;
   if (!Selects(hold, number, entry)) return;
   HoldState& state = hold.state;
-  if (segment_ * (state.segments + 1) <= state.hold.budget) {
-    entry.holds.push_back(number);
-    ++state.segments;
+  if (!IsFull(state)) {
+    Take(number, hold, entry);
+    is_unsaved_ |= IsFull(state);
     return;
   }
   entry.refused.push_back(number);
   if (state.refused++ == 0) filled_.push_back(state.hold.id);
+}
+
+void Retention::Take(HoldNumber number, HoldEntry& hold, Entry& entry) {
+  entry.holds.push_back(number);
+  ++hold.state.segments;
+}
+
+bool Retention::IsFull(const HoldState& state) const {
+  return segment_ * (state.segments + 1) > state.hold.budget;
 }
 
 void Retention::OfferToAll(Entry& entry) {
@@ -263,6 +272,15 @@ Retention::HoldNumber Retention::Insert(Hold wanted, absl::Span<const SegmentId>
       const auto found = segments_.find(part);
       if (found != segments_.end()) found->second.streams.push_back(number);
     }
+  }
+  // What it had comes before what it may have.
+  for (const SegmentId id : std::exchange(hold.state.hold.segments, {})) {
+    const auto found = segments_.find(id);
+    if (found == segments_.end() || IsFull(hold.state) || Has(found->second.holds, number))
+      continue;
+    Delist(found->second);
+    Take(number, hold, found->second);
+    Enlist(found->second);
   }
   for (auto& [id, entry] : segments_) {
     if (!Selects(hold, number, entry)) continue;
@@ -357,6 +375,7 @@ absl::Status Retention::AddHold(Hold hold, absl::Span<const SegmentId> parts, bo
   }
   // Tried without a limit, to learn what it takes.
   hold.budget = segment_ * slots_;
+  hold.segments.clear();
   const HoldNumber number = Insert(std::move(hold), parts, active);
   HoldEntry& inserted = holds_.at(number);
   const ByteCount takes = segment_ * inserted.state.segments;
@@ -503,7 +522,13 @@ std::optional<HoldState> Retention::FindHold(const std::string& id) const {
 
 std::vector<Hold> Retention::holds() const {
   std::vector<Hold> holds;
-  for (const auto& [number, hold] : holds_) holds.push_back(hold.state.hold);
+  for (const auto& [number, hold] : holds_) {
+    Hold& copy = holds.emplace_back(hold.state.hold);
+    if (!IsFull(hold.state)) continue;
+    for (const auto& [id, entry] : segments_) {
+      if (Has(entry.holds, number)) copy.segments.push_back(id);
+    }
+  }
   return holds;
 }
 

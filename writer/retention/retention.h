@@ -71,7 +71,7 @@ class Retention {
   //
   // ALREADY_EXISTS, RESOURCE_EXHAUSTED, FAILED_PRECONDITION (it selects nothing), INVALID_ARGUMENT.
   absl::Status AddHold(Hold hold, absl::Span<const SegmentId> parts, bool active, UnixNanos now);
-  // One that was accepted before: after a start.
+  // One that was accepted before: after a start. It has what its `segments` say, if they are there.
   void RestoreHold(Hold hold, absl::Span<const SegmentId> parts, bool active);
   // NOT_FOUND.
   absl::Status RemoveHold(const std::string& id);
@@ -79,6 +79,9 @@ class Retention {
   std::vector<std::string> HoldsOf(uint64_t recording_uid) const;
   // The holds whose budget did not let them take a segment, since the last call; each once.
   std::vector<std::string> TakeFilled() { return std::exchange(filled_, {}); }
+  // Whether a hold has used up its budget since Saved(): then what holds() says is to be saved.
+  bool is_unsaved() const { return is_unsaved_; }
+  void Saved() { is_unsaved_ = false; }
 
   // See rules.h.
   std::optional<Removal> NextDue(UnixNanos now) const;
@@ -138,6 +141,8 @@ class Retention {
   bool Selects(const HoldEntry& hold, HoldNumber number, const Entry& entry) const;
   // Holds it, unless that exceeds the budget.
   void Offer(HoldNumber number, HoldEntry& hold, Entry& entry);
+  void Take(HoldNumber number, HoldEntry& hold, Entry& entry);
+  bool IsFull(const HoldState& state) const;
   void OfferToAll(Entry& entry);
   HoldNumber Insert(Hold hold, absl::Span<const SegmentId> parts, bool active);
   void Erase(HoldNumber number);
@@ -162,6 +167,7 @@ class Retention {
   HoldNumber last_hold_ = 0;
   absl::flat_hash_map<StreamId, HoldNumbers> held_streams_;
   std::vector<std::string> filled_;
+  bool is_unsaved_ = false;
 };
 
 }  // namespace sluice
