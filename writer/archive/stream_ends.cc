@@ -28,6 +28,16 @@ std::vector<Range> RangesOf(const ExtentIndex& extent) {
   return ranges;
 }
 
+// And what else is told of a stream: where it stood then.
+std::vector<Range> PlacesOf(const ExtentIndex& extent, std::vector<Range> places) {
+  for (const StreamEvent& event : extent.events) {
+    if (event.type == StreamEventType::kGap) continue;
+    places.push_back({event.stream_id, event.stream_offset, event.stream_offset});
+  }
+  std::sort(places.begin(), places.end());
+  return places;
+}
+
 }  // namespace
 
 StreamEnds::Fit StreamEnds::Add(const ExtentIndex& extent, bool over_holes) {
@@ -39,7 +49,7 @@ StreamEnds::Fit StreamEnds::Add(const ExtentIndex& extent, bool over_holes) {
       });
   if (is_repeated && !over_holes) return Fit::kRepeated;
   std::map<uint64_t, uint64_t> ends;
-  for (const Range& range : ranges) {
+  for (const Range& range : over_holes ? ranges : PlacesOf(extent, ranges)) {
     if (over_holes) {
       uint64_t& end = ends[range.stream];
       end = std::max(end, range.end);

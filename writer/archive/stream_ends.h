@@ -15,8 +15,9 @@ namespace sluice {
 
 // Told of extents in the order in which they were received, tells which ones leave a hole. Power
 // may take the end of one segment and leave the begin of the next, which was written at the same
-// time and was not durable either; a stream ends where its first byte is missing. A gap that an
-// extent tells of is not missing.
+// time and was not durable either; a stream ends where its first byte is missing. So does the end
+// of a stream, told where bytes before it are missing, leave a hole. A gap that an extent tells of
+// is not missing.
 class StreamEnds {
  public:
   // `before`: where a stream ended before any of these extents, if anybody knows.
