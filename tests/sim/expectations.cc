@@ -46,8 +46,12 @@ void Expectations::Release(SegmentId id) {
   const auto found = promised_.find(id);
   if (found == promised_.end()) return;
   const Contents& contents = found->second.contents;
-  for (const auto& [stream, runs] : contents.data.streams()) released_.insert(stream);
-  for (const auto& [stream, runs] : contents.gaps.streams()) released_.insert(stream);
+  for (const StreamCoverage* part : {&contents.data, &contents.gaps}) {
+    for (const auto& [stream, runs] : part->streams()) {
+      released_.insert(stream);
+      for (const auto& [begin, end] : runs) gone_.Add(stream, begin, end);
+    }
+  }
   promised_.erase(found);
 }
 
@@ -62,24 +66,45 @@ void Expectations::OnHeader(uint32_t slot, const SegmentHeader& header) {
     }
     held.push_back(id);
   }
-  for (const SegmentId id : held) Release(id);
+  for (const SegmentId id : held) {
+    book_.OnReused(id, header.recording_uid);
+    Release(id);
+  }
   if (lent_.contains(header.segment_id)) {
     journal_->Fail("segment id ", header.segment_id, " is given twice");
   }
   Segment& segment = promised_[SegmentId{header.segment_id}];
   segment.slot = slot;
   segment.uid = header.recording_uid;
+  segment.lane = LaneId{header.lane};
   segment.is_lent = true;
 }
 
 // The header is on stable storage: somebody may write by the name of this segment.
 void Expectations::OnLent(uint32_t slot) {
   for (const auto& [id, segment] : promised_) {
-    if (segment.slot == slot) lent_.insert(Number(id));
+    if (segment.slot != slot) continue;
+    lent_.insert(Number(id));
+    book_.OnLent(id, segment.uid, segment.lane);
   }
 }
 
-void Expectations::OnReturned(SegmentId segment) { promised_.erase(segment); }
+void Expectations::OnReturned(SegmentId segment) {
+  promised_.erase(segment);
+  book_.OnReturned(segment);
+}
+
+void Expectations::OnRemoval(SegmentId id, RetentionRule rule, UnixNanos now) {
+  const auto found = promised_.find(id);
+  if (found != promised_.end()) removing_ = {{id, found->second}};
+  book_.OnRemoved(id, rule, now);
+  Release(id);
+}
+
+void Expectations::OnKept(SegmentId id) {
+  promised_.merge(removing_);
+  book_.OnKept(id);
+}
 
 void Expectations::OnPublish(const SegmentUpdate& update) {
   const auto found = promised_.find(update.segment);
@@ -91,6 +116,7 @@ void Expectations::OnPublish(const SegmentUpdate& update) {
                  update.sealed ? ", sealed" : "");
   if (segment.sealed) journal_->Fail("segment ", Number(update.segment), " is published again");
   for (const StreamUpdate& stream : update.streams) Learn(Number(stream.stream), stream.peer);
+  book_.OnPublished(update);
   if (update.sealed) {
     segment.contents = Contents();
     segment.sealed = WalkFooter(segment, update.segment);
@@ -110,7 +136,10 @@ void Expectations::OnDeletion(uint64_t uid, bool is_known_to_be_durable) {
   for (const auto& [id, segment] : promised_) {
     if (segment.uid == uid) gone.push_back(id);
   }
-  for (const SegmentId id : gone) Release(id);
+  for (const SegmentId id : gone) {
+    book_.OnDeleted(id);
+    Release(id);
+  }
   recordings_.erase(uid);
   if (is_known_to_be_durable) deleted_.insert(uid);
 }
@@ -354,7 +383,16 @@ void Expectations::CheckRecovered(Catalog& catalog) {
   CheckRecordings(catalog);
   CheckStreams(catalog);
   promised_ = std::move(found);
+  book_.OnRecovered(catalog);
+  book_.CheckRemovals(catalog, catalog_lost_all_);
   catalog_lost_some_ = catalog_lost_all_ = false;
+}
+
+// Or it has gone: from the begin of the stream, for the oldest goes first, and where holds were
+// from anywhere.
+bool Expectations::IsThere(uint64_t stream, uint64_t begin, uint64_t end) const {
+  if (all_.Covers(stream, begin, end)) return true;
+  return book_.had_holds() && all_.CoversWith(gone_, stream, begin, end);
 }
 
 // What was received is there, or in a gap, up to where the stream ends now.
@@ -364,7 +402,7 @@ void Expectations::CheckStreams(Catalog& catalog) {
   for (const StreamRow& row : *streams) {
     const std::string name = StreamIdToString(row.id);
     const bool may_have_hole = may_have_holes && released_.contains(Number(row.id));
-    if (!may_have_hole && !all_.Covers(Number(row.id), row.begin.value, row.durable.value)) {
+    if (!may_have_hole && !IsThere(Number(row.id), row.begin.value, row.durable.value)) {
       journal_->Fail("stream ", name, " has a hole between ", row.begin.value, " and ",
                      row.durable.value);
     }
@@ -399,8 +437,11 @@ void Expectations::CheckDelivered(Catalog& catalog, const std::map<int, uint64_t
     }
     const StreamRow& stream = row->second;
     if (was_reused && may_have_holes && stream.durable.value <= bytes) continue;
-    if (stream.durable.value != bytes || (!was_reused && stream.begin.value != 0) ||
-        !all_.Covers(Number(stream.id), stream.begin.value, bytes)) {
+    // Its end may go while somebody holds its begin: then it ends with what is there.
+    const bool ends_early = was_reused && book_.had_holds() && stream.durable.value < bytes;
+    if ((stream.durable.value != bytes && !ends_early) ||
+        (!was_reused && stream.begin.value != 0) ||
+        !IsThere(Number(stream.id), stream.begin.value, bytes)) {
       journal_->Fail("peer ", peer, " delivered ", bytes, " bytes, the catalog has ",
                      stream.begin.value, " to ", stream.durable.value,
                      " and the segments do not hold it all");

@@ -13,6 +13,7 @@
 #include "ingest/ring/sim_disk.h"
 #include "ingest/units.h"
 #include "tests/sim/journal.h"
+#include "tests/sim/retention_book.h"
 #include "tests/sim/stream_coverage.h"
 #include "writer/catalog/catalog.h"
 #include "writer/extent/extent_codec.h"
@@ -26,11 +27,14 @@ namespace sluice {
 // covers it reads from the disk itself, and what the catalog says it compares with that.
 class Expectations {
  public:
-  Expectations(const SimDisk& disk, Journal& journal) : disk_(&disk), journal_(&journal) {}
+  Expectations(const SimDisk& disk, ByteCount segment, Journal& journal)
+      : disk_(&disk), journal_(&journal), book_(journal, segment) {}
+  RetentionBook& book() { return book_; }
 
   void SetSlots(std::vector<int> files) { slots_.assign(files.begin(), files.end()); }
   // What was refused and written again elsewhere leaves a hole when one of the two goes.
   bool may_have_holes = false;
+  bool has_released() const { return !released_.empty(); }
   // Peers are numbered from 1.
   void Sent(int peer, std::string bytes) { sent_[static_cast<uint16_t>(peer)] = std::move(bytes); }
   // How many bytes of each peer the kernel has handed over, until now.
@@ -42,12 +46,18 @@ class Expectations {
   void OnHeader(uint32_t slot, const SegmentHeader& header);
   void OnLent(uint32_t slot);
   void OnReturned(SegmentId segment);
+  // A rule is about to remove it; OnKept(): and could not.
+  void OnRemoval(SegmentId id, RetentionRule rule, UnixNanos now);
+  void OnKept(SegmentId id);
   void OnPublish(const SegmentUpdate& update);
   // The catalog knows all that was published.
   void OnCatalogKnows();
   // What it was and what it becomes are both right, until that has succeeded.
   void OnPuttingRecording(uint64_t uid) { recordings_.erase(uid); }
-  void OnPutRecording(const RecordingRow& row) { recordings_[row.uid] = row; }
+  void OnPutRecording(const RecordingRow& row) {
+    recordings_[row.uid] = row;
+    book_.OnRecording(row.uid, row.id, row.retention_class);
+  }
   void OnDeletion(uint64_t uid, bool is_known_to_be_durable);
 
   // For mistakes: one that is being written.
@@ -60,6 +70,7 @@ class Expectations {
   // is promised from here on.
   void CheckRecovered(Catalog& catalog);
   // Of a peer when it stopped in good order: all that the kernel had delivered.
+  void CheckRemovals(Catalog& catalog) { book_.CheckRemovals(catalog, false); }
   void CheckDelivered(Catalog& catalog, const std::map<int, uint64_t>& delivered);
   // Reads streams as a user does.
   void CheckReading(const std::string& directory, Catalog& catalog, size_t streams_max);
@@ -73,6 +84,7 @@ class Expectations {
   struct Segment {
     uint32_t slot = 0;
     uint64_t uid = 0;
+    LaneId lane{};
     bool is_lent = false;
     bool sealed = false;
     FileOffset walked{kBlockBytes};
@@ -97,9 +109,11 @@ class Expectations {
   void CheckStreams(Catalog& catalog);
   void ReadStream(const std::string& directory, Catalog& catalog, const StreamRow& row);
   void Release(SegmentId id);
+  bool IsThere(uint64_t stream, uint64_t begin, uint64_t end) const;
 
   const SimDisk* const disk_;
   Journal* const journal_;
+  RetentionBook book_;
   std::vector<int> slots_;  // files
   std::map<uint16_t, std::string> sent_;
   std::map<uint64_t, uint16_t> peer_of_;  // streams
@@ -107,6 +121,8 @@ class Expectations {
   std::set<uint64_t> lent_;               // ids of segments
   std::map<SegmentId, Segment> promised_;
   std::set<uint64_t> released_;  // streams of which a part may be gone
+  StreamCoverage gone_;          // what was released of them, bytes and gaps
+  std::map<SegmentId, Segment> removing_;
   std::map<uint64_t, RecordingRow> recordings_;
   std::set<uint64_t> deleted_;
   bool catalog_lost_some_ = false;

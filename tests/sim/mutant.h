@@ -27,6 +27,11 @@ enum class Mutant {
   kIdsFromTheStart,  // of segments
   kRecoveryLeftOut,
   kCatalogTooOld,  // it has lost more than it may
+  // What people asked to be kept.
+  kHoldForgotten,       // at a start
+  kPolicyNotSaved,      // before it was in force
+  kRemovalNotRecorded,  // in the catalog
+  kClockAhead,          // that retention goes by
 };
 
 inline constexpr struct {
@@ -49,6 +54,10 @@ inline constexpr struct {
     {Mutant::kIdsFromTheStart, "IdsFromTheStart"},
     {Mutant::kRecoveryLeftOut, "RecoveryLeftOut"},
     {Mutant::kCatalogTooOld, "CatalogTooOld"},
+    {Mutant::kHoldForgotten, "HoldForgotten"},
+    {Mutant::kPolicyNotSaved, "PolicyNotSaved"},
+    {Mutant::kRemovalNotRecorded, "RemovalNotRecorded"},
+    {Mutant::kClockAhead, "ClockAhead"},
 };
 
 }  // namespace sluice

@@ -53,7 +53,36 @@ RecorderPlan MakeRecorderPlan(SimWorld& world) {
   // Nothing waits, and so nothing is dropped, before some extents have filled up.
   if (plan.drops) plan.peer_bytes_max = 1 + (uint64_t{1} << (15 + world.Roll(6)));
   plan.lag_limit = absl::Microseconds(1 + world.Roll(uint64_t{1} << world.Roll(18)));
+
+  plan.retention = world.OneIn(2);
+  if (plan.retention) {
+    plan.slots += Below(world, 8);
+    plan.holds = 1 + Below(world, 20);
+    plan.policy_error = world.OneIn(8) ? 2 + Below(world, 6) : 0;
+  }
   return plan;
+}
+
+std::vector<RetentionClass> MakeClasses(SimWorld& world, uint32_t slots, ByteCount segment) {
+  const auto age = [&] {
+    if (!world.OneIn(2)) return absl::InfiniteDuration();
+    return absl::Microseconds(1 + world.Roll(uint64_t{1} << (10 + world.Roll(12))));
+  };
+  RetentionClass plain;
+  RetentionClass brief;
+  brief.name = kClassNames[1];
+  brief.priority = static_cast<int32_t>(world.Roll(3)) - 1;
+  brief.quota = segment * (world.OneIn(2) ? 3 + world.Roll(slots) : 0);
+  brief.max_age = age();
+  RetentionClass kept;
+  kept.name = kClassNames[2];
+  kept.priority = 1;
+  kept.reserve = segment * world.Roll(slots / 2);
+  if (world.OneIn(3)) plain.max_age = age();
+  std::vector<RetentionClass> classes = {plain};
+  if (!world.OneIn(4)) classes.push_back(brief);
+  if (!world.OneIn(4)) classes.push_back(kept);
+  return classes;
 }
 
 }  // namespace sluice

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "ingest/ring/sim_ring.h"
 #include "writer/back_pressure.h"
 #include "writer/lane.h"
+#include "writer/retention/policy.h"
 
 namespace sluice {
 
@@ -34,6 +36,10 @@ struct RecorderPlan {
   absl::Duration stall_max = absl::ZeroDuration();
   bool drops = false;
   absl::Duration lag_limit = kLagLimitDefault;
+  // Rules, and people who hold. Each run may change the classes.
+  bool retention = false;
+  uint32_t holds = 0;         // one turn of the keeper in so many brings a change of them
+  uint32_t policy_error = 0;  // one sync in so many
 
   // Whether something is refused that a later start has to make good.
   bool has_faults() const {
@@ -43,6 +49,9 @@ struct RecorderPlan {
 };
 
 RecorderPlan MakeRecorderPlan(SimWorld& world);
+// "default", and others by the names of kClassNames.
+std::vector<RetentionClass> MakeClasses(SimWorld& world, uint32_t slots, ByteCount segment);
+inline constexpr const char* kClassNames[] = {"", "short", "kept"};
 
 }  // namespace sluice
 

@@ -19,6 +19,11 @@ RecorderSimCounts& RecorderSimCounts::operator+=(const RecorderSimCounts& more) 
   indexed += more.indexed;
   reused += more.reused;
   deletions += more.deletions;
+  removed += more.removed;
+  holds += more.holds;
+  holds_refused += more.holds_refused;
+  deletions_refused += more.deletions_refused;
+  exhausted += more.exhausted;
   failed += more.failed;
   refused += more.refused;
   catalog_refusals += more.catalog_refusals;
@@ -36,13 +41,17 @@ RecorderSim::RecorderSim(uint64_t seed, Mutant mutant, bool tracing, std::string
       disk_(world_),
       archive_({&world_, &disk_, &fuse_, &journal_, mutant}, std::move(directory), plan_.segment,
                plan_.slots),
-      expectations_(disk_, journal_) {
+      expectations_(disk_, plan_.segment, journal_) {
   expectations_.may_have_holes = plan_.has_faults();
   archive_.on_header = [this](uint32_t slot, const SegmentHeader& header) {
     expectations_.OnHeader(slot, header);
   };
-  archive_.on_header_synced = [this](uint32_t slot) { expectations_.OnLent(slot); };
+  archive_.on_header_synced = [this](uint32_t slot) {
+    expectations_.OnLent(slot);
+    exhausted_ = 0;
+  };
   archive_.header_error = plan_.header_error;
+  archive_.policy_error = plan_.policy_error;
 }
 
 RecorderSim::~RecorderSim() = default;
@@ -51,7 +60,8 @@ void RecorderSim::Run() {
   journal_.Note(plan_.lanes, " lanes, ", plan_.slots, " slots, writes refused one in ",
                 plan_.faults.write_error, ", nothing written ", plan_.faults.write_nothing,
                 ", syncs ", plan_.faults.sync_error, ", headers ", plan_.header_error, ", catalog ",
-                plan_.catalog_error, plan_.drops ? ", drops" : "");
+                plan_.catalog_error, plan_.drops ? ", drops" : "",
+                plan_.retention ? ", retention" : "");
   for (uint32_t run = 0; run < plan_.runs && !journal_.failed(); ++run) {
     journal_.Note("run ", run);
     if (StartUp()) Record();
@@ -77,6 +87,7 @@ void RecorderSim::Die(bool power_loss) {
   for (LaneOfSim& lane : lanes_) lane.ring->Die();
   archive_.Die(power_loss);
   if (power_loss) expectations_.OnCatalogLoss(/*all=*/false);
+  if (power_loss) expectations_.book().OnPowerLoss();
   catalog_is_true_ &= !power_loss;
   if (keeper_ != nullptr) keeper_->Die();
 }
@@ -134,6 +145,7 @@ bool RecorderSim::OpenStore() {
     return false;
   }
   catalog_ = *std::move(catalog);
+  if (mutant_ == Mutant::kRemovalNotRecorded) ForgetRemovals();
   std::vector<int> files;
   for (uint32_t slot = 0; slot < archive_.slots(); ++slot) files.push_back(archive_.file(slot));
   expectations_.SetSlots(files);
@@ -142,13 +154,21 @@ bool RecorderSim::OpenStore() {
   expectations_.CheckReading(archive_.directory(), *catalog_, 6);
   if (journal_.failed()) return false;
 
+  auto policy = archive_.policy();
+  if (!policy.ok()) {
+    journal_.Fail("read the policy: ", policy.status().ToString());
+    return false;
+  }
   SegmentStoreOptions options;
+  options.policy = *policy;
+  if (mutant_ == Mutant::kHoldForgotten) options.policy.holds.clear();
+  options.save_policy = [this](const RetentionPolicy& changed) { return SavePolicy(changed); };
   options.directory = archive_.directory();
   options.meta = archive_.meta();
   options.last_segment_id = static_cast<uint64_t>(archive_.recovery().last_segment_id);
   if (mutant_ == Mutant::kIdsFromTheStart) options.last_segment_id = 0;
   options.kept_out = archive_.recovery().slots_kept_out;
-  options.clock = [this] { return world_.real_time(); };
+  options.clock = [this] { return retention_time(); };
   auto store = SegmentStore::Open(std::move(options), archive_, *catalog_);
   if (!store.ok()) {
     journal_.Fail("open the store: ", store.status().ToString());
@@ -158,6 +178,14 @@ bool RecorderSim::OpenStore() {
   keeper_ = std::make_unique<StoreKeeper>(*store_, fuse_);
   keeper_->on_publish = [this](SegmentUpdate& update) { return OnPublish(update); };
   keeper_->on_return = [this](SegmentId segment) { expectations_.OnReturned(segment); };
+  keeper_->on_told = [this] { expectations_.book().OnTold(); };
+  keeper_->on_exhausted = [this](const TrackIdentity& track) {
+    ++counts_.exhausted;
+    ++exhausted_;
+    expectations_.book().OnExhausted(track.recording_uid, store_->retention().state().slots);
+  };
+  expectations_.book().CheckPolicy(*policy);
+  expectations_.book().CheckHolds(store_->retention());
   keeper_->instead = [this](const TrackIdentity& track) { return LendAgain(track); };
   return true;
 }
@@ -165,7 +193,8 @@ bool RecorderSim::OpenStore() {
 void RecorderSim::Record() {
   ArmFuse(world_.OneIn(4) ? UINT64_MAX : world_.Roll(plan_.fuse_max));
   stop_at_ = world_.OneIn(3) ? 1 + world_.Roll(2000) : UINT64_MAX;
-  DeleteOne();
+  if (plan_.retention && world_.OneIn(2)) ChangeClasses();
+  if (!fuse_.blown()) DeleteOne();
   if (!fuse_.blown() && StartRecordings()) {
     OpenLanes();
     Live();
@@ -192,6 +221,7 @@ void RecorderSim::EndRun() {
   fuse_.Reset();
   recordings_.clear();
   finished_ = stopped_well_ = false;
+  exhausted_ = 0;
   catalog_refuses_ = 0;
 }
 
@@ -202,7 +232,17 @@ void RecorderSim::DeleteOne() {
   const RecordingRow& row = (*rows)[world_.Roll(rows->size())];
   journal_.Note("deletes ", row.id);
   deletes_ = true;
+  const bool is_held = expectations_.book().IsHeld(row.uid);
   const absl::Status status = store_->DeleteRecording(row.id);
+  if (fuse_.blown() && is_held) return;
+  if (is_held != absl::IsFailedPrecondition(status)) {
+    journal_.Fail("recording ", row.id, is_held ? " is held, " : " is not held, ",
+                  "and its deletion says ", status.ToString());
+  }
+  if (is_held) {
+    ++counts_.deletions_refused;
+    return;
+  }
   ++counts_.deletions;
   expectations_.OnDeletion(row.uid, status.ok() && !fuse_.blown());
 }
@@ -222,6 +262,10 @@ void RecorderSim::Finish() {
                       last.ledger.written, " and dropped ", last.ledger.dropped());
       }
       any_failed |= !last.failure.ok();
+      // When none may go: see RetentionBook::OnExhausted.
+      if (!last.failure.ok() && !plan_.has_faults() && !absl::IsResourceExhausted(last.failure)) {
+        journal_.Fail("a track failed, and nothing was refused: ", last.failure.ToString());
+      }
       const bool may_drop = recordings_[recording].back_pressure != BackPressure::kLossless;
       const uint64_t by_policy = may_drop ? last.ledger.dropped_policy : 0;
       if (last.failure.ok() && last.ledger.dropped() != by_policy) {
@@ -242,7 +286,7 @@ void RecorderSim::Finish() {
     }
     for (const std::string& what : lane.ring->violations()) journal_.Fail(what);
   }
-  while (!fuse_.blown() && keeper_->HasWork(world_.now())) TurnKeeper();
+  while (!fuse_.blown() && HasKeeperWork()) TurnKeeper();
   const bool published = !store_->unpublished();
   for (Recording& recording : recordings_) {
     recording.row.state = recording.failed ? RecordingState::kFailed : RecordingState::kStopped;
@@ -258,6 +302,7 @@ void RecorderSim::Finish() {
   for (const LaneOfSim& lane : lanes_) delivered.merge(lane.ring->delivered_by_peer());
   expectations_.Delivered(delivered);
   expectations_.CheckDelivered(*catalog_, delivered);
+  expectations_.CheckRemovals(*catalog_);
   expectations_.CheckReading(archive_.directory(), *catalog_, 6);
 }
 
@@ -302,6 +347,9 @@ void RecorderSim::Verify(const char* when) {
     // A catalog that was lost had the removals; a slot's header tells of the last one only.
     const bool was_told = finding.find("no removal is recorded") != std::string::npos;
     if (was_told && counts_.catalogs_lost > 0) continue;
+    // What was refused stands in two segments, and verification may miss it when one is reused.
+    const bool is_missed = finding.find("are not accounted for before") != std::string::npos;
+    if (is_missed && plan_.has_faults() && expectations_.has_released()) continue;
     journal_.Fail("verify ", when, ": ", finding);
   }
 }

@@ -38,6 +38,11 @@ struct RecorderSimCounts {
   uint64_t indexed = 0;    // likewise
   uint64_t reused = 0;     // slots
   uint64_t deletions = 0;  // of recordings
+  uint64_t removed = 0;    // segments, by rules that nobody asked
+  uint64_t holds = 0;
+  uint64_t holds_refused = 0;
+  uint64_t deletions_refused = 0;
+  uint64_t exhausted = 0;  // requests, because no segment might go
   uint64_t failed = 0;     // tracks that lost their disk
   uint64_t refused = 0;    // writes
   uint64_t catalog_refusals = 0;
@@ -101,6 +106,20 @@ class RecorderSim {
   void TakeDown();
   void EndRun();
 
+  // -- Retention: rules, and people.
+  absl::Status SavePolicy(const RetentionPolicy& policy);
+  void ChangeClasses();
+  void ChangeHolds();
+  Hold MakeHold();
+  void CreateHold(Hold hold);
+  void ReleaseHold(const std::string& id);
+  void ReleaseAnyHold();
+  UnixNanos retention_time() const;
+  void TidyUp();
+  void MakeRoom();
+  void ForgetRemovals();
+  bool HasKeeperWork() const;
+
   // -- Death.
   void ArmFuse(uint64_t ticks);
   void Die(bool power_loss);
@@ -127,6 +146,8 @@ class RecorderSim {
   std::vector<LaneOfSim> lanes_;
   uint64_t stop_at_ = 0;
   bool finished_ = false;
+  uint64_t last_hold_ = 0;
+  uint32_t exhausted_ = 0;  // requests in a row
   bool stopped_well_ = false;
   bool was_power_loss_ = false;
   bool deletes_ = false;          // since the last recovery

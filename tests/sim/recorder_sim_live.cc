@@ -53,6 +53,7 @@ bool RecorderSim::StartRecordings() {
     }
     recording.row.source = absl::StrCat("tcp://10.0.0.2:", 9000 + i);
     recording.row.state = RecordingState::kRecording;
+    if (plan_.retention) recording.row.retention_class = kClassNames[world_.Roll(3)];
     if (plan_.drops) {
       constexpr BackPressure kPolicies[] = {BackPressure::kDropOldest, BackPressure::kDropNewest,
                                             BackPressure::kLossless};
@@ -168,7 +169,7 @@ bool RecorderSim::Act() {
   for (size_t i = 0; i < actors; ++i) {
     const size_t actor = (first + i) % actors;
     if (actor == 2 * lanes_.size()) {
-      if (!keeper_->HasWork(world_.now())) continue;
+      if (!HasKeeperWork()) continue;
       TurnKeeper();
       return true;
     }
@@ -184,24 +185,40 @@ bool RecorderSim::Act() {
 }
 
 void RecorderSim::TurnKeeper() {
+  const auto turn = [this] {
+    keeper_->Turn(world_.now());
+    if (!plan_.retention || fuse_.blown()) return;
+    expectations_.book().CheckHolds(store_->retention());
+    TidyUp();
+    if (!fuse_.blown() && world_.OneIn(plan_.holds)) ChangeHolds();
+    if (!fuse_.blown()) expectations_.book().CheckHolds(store_->retention());
+  };
   if (catalog_refuses_ == 0 && world_.OneIn(plan_.catalog_error)) {
     journal_.Note("the catalog's disk is full");
     catalog_refuses_ = 1 + world_.Roll(10);
     ++counts_.catalog_refusals;
   }
   if (catalog_refuses_ == 0) {
-    keeper_->Turn(world_.now());
+    turn();
   } else {
     --catalog_refuses_;
     const FullDisk full(archive_.catalog_files());
-    keeper_->Turn(world_.now());
+    turn();
   }
-  if (!fuse_.blown() && !store_->unpublished()) expectations_.OnCatalogKnows();
+  if (fuse_.blown()) return;
+  if (!store_->unpublished()) expectations_.OnCatalogKnows();
 }
 
 // Until somebody can do something again.
 void RecorderSim::PassTime() {
   absl::Duration next = std::min(world_.next_timer(), keeper_->retry_at());
+  if (plan_.retention) {
+    const int64_t until = store_->tidy_time().value;
+    if (until != kEndOfTime.value) {
+      const int64_t left = std::max<int64_t>(until - retention_time().value, 0);
+      next = std::min(next, world_.now() + absl::Nanoseconds(left));
+    }
+  }
   for (const LaneOfSim& lane : lanes_) next = std::min(next, lane.ring->WakesAt());
   if (next == absl::InfiniteDuration()) return journal_.Fail("nothing will ever happen again");
   world_.PassUntil(next);
@@ -210,6 +227,7 @@ void RecorderSim::PassTime() {
 // What the recorder's supervisor does: stops what is over or has failed. True: all have finished.
 bool RecorderSim::Supervise(uint64_t step) {
   if (step == stop_at_) StopAll(world_.OneIn(3));
+  if (step % 16 == 0) MakeRoom();
   if (step % 16 != 0) return false;
   bool all_finished = true;
   for (Recording& recording : recordings_) recording.opened = recording.open = 0;

@@ -46,6 +46,10 @@ TEST_P(RecorderSimTest, NothingDurableIsEverLost) {
   EXPECT_GT(counts.sealed, 0u);
   EXPECT_GT(counts.indexed, 0u);
   EXPECT_GT(counts.deletions, 0u);
+  EXPECT_GT(counts.removed, 0u);
+  EXPECT_GT(counts.holds, 0u);
+  EXPECT_GT(counts.holds_refused, 0u);
+  EXPECT_GT(counts.deletions_refused, 0u);
   EXPECT_GT(counts.failed, 0u);
   EXPECT_GT(counts.refused, 0u);
   EXPECT_GT(counts.catalog_refusals, 0u);

@@ -11,6 +11,7 @@
 
 #include "ingest/check.h"
 #include "writer/archive/archive_keeper.h"
+#include "writer/archive/policy_file.h"
 #include "writer/catalog/catalog.h"
 #include "writer/segment/file_io.h"
 
@@ -22,7 +23,8 @@ SimArchive::SimArchive(const Parts& parts, std::string directory, ByteCount segm
       segment_(segment),
       slots_(slots),
       catalog_files_(Archive::CatalogPath(directory_)),
-      watch_([this](const SyncWatch::Sync& sync) { OnSync(sync); }) {
+      policy_files_(directory_),
+      watch_([this](const SyncWatch::Sync& sync) { return OnSync(sync); }) {
   std::filesystem::remove_all(directory_);
 }
 
@@ -75,6 +77,7 @@ absl::Status SimArchive::Start() {
   if (!parts_.fuse->blown()) {
     for (const int file : files_) parts_.disk->Notice(file);
     catalog_files_.Closed();
+    policy_files_.Settle();
   }
   recovering_ = false;
   return absl::OkStatus();
@@ -96,18 +99,20 @@ void SimArchive::Die(bool power_loss) {
   }
   if (parts_.mutant == Mutant::kCatalogTooOld) catalog_files_.ForgetSyncs();
   catalog_files_.Capture(*parts_.world, power_loss);
+  policy_files_.Capture(*parts_.world, power_loss);
 }
 
 void SimArchive::Reboot() {
   parts_.disk->Revert();
   catalog_files_.Restore();
+  policy_files_.Restore();
 }
 
 // ---- what is written
 
-// By recovery and by SQLite.
-void SimArchive::OnSync(const SyncWatch::Sync& sync) {
-  if (parts_.fuse->blown()) return;
+// By recovery, by SQLite, and by whoever saves the policy.
+bool SimArchive::OnSync(const SyncWatch::Sync& sync) {
+  if (parts_.fuse->blown()) return true;
   struct stat info = {};
   SLUICE_CHECK(fstat(sync.fd, &info) == 0);
   const auto slot = by_inode_.find(info.st_ino);
@@ -116,12 +121,34 @@ void SimArchive::OnSync(const SyncWatch::Sync& sync) {
     if (!concerned) continue;
     parts_.disk->Notice(files_[i]);
     parts_.fuse->Tick();
-    if (parts_.fuse->blown()) return;
+    if (parts_.fuse->blown()) return true;
     parts_.disk->SyncWhatIsThere(files_[i]);
   }
-  if (slot != by_inode_.end()) return;
+  if (slot != by_inode_.end()) return true;
   parts_.fuse->Tick();
-  if (!parts_.fuse->blown()) catalog_files_.OnSync(sync.fd);
+  if (parts_.fuse->blown()) return true;
+  const bool of_policy = saving_policy_ && policy_files_.Concerns(sync.fd);
+  if (of_policy && parts_.world->OneIn(policy_error)) return false;
+  catalog_files_.OnSync(sync.fd);
+  policy_files_.OnSync(sync.fd);
+  return true;
+}
+
+absl::StatusOr<RetentionPolicy> SimArchive::policy() const {
+  absl::StatusOr<RetentionPolicy> policy = ReadPolicyFile(directory_);
+  if (absl::IsNotFound(policy.status())) return RetentionPolicy();
+  return policy;
+}
+
+absl::Status SimArchive::SavePolicy(const RetentionPolicy& policy) {
+  parts_.fuse->Tick();
+  if (parts_.fuse->blown()) return absl::UnavailableError("the machine is dead");
+  if (parts_.mutant == Mutant::kPolicyNotSaved) return absl::OkStatus();
+  saving_policy_ = true;
+  const absl::Status status = WritePolicyFile(directory_, policy);
+  saving_policy_ = false;
+  parts_.fuse->Tick();
+  return parts_.fuse->blown() ? absl::UnavailableError("the machine is dead") : status;
 }
 
 absl::Status SimArchive::WriteHeader(uint32_t slot, const SegmentHeader& header) {

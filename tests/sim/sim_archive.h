@@ -19,10 +19,12 @@
 #include "tests/sim/fuse.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/mutant.h"
+#include "tests/sim/policy_files.h"
 #include "tests/sim/sync_watch.h"
 #include "writer/archive/archive.h"
 #include "writer/archive/recovery.h"
 #include "writer/archive/segment_store.h"
+#include "writer/retention/policy.h"
 
 namespace sluice {
 
@@ -56,6 +58,12 @@ class SimArchive final : public SlotFiles {
   const RecoveryReport& recovery() const { return recovery_; }
   std::string catalog_path() const { return Archive::CatalogPath(directory_); }
   CatalogFiles& catalog_files() { return catalog_files_; }
+  PolicyFiles& policy_files() { return policy_files_; }
+  // As the program's last start has left it.
+  absl::StatusOr<RetentionPolicy> policy() const;
+  // As the archive's keeper does; one in `policy_error` of its syncs is refused.
+  absl::Status SavePolicy(const RetentionPolicy& policy);
+  uint32_t policy_error = 0;
   int file(uint32_t slot) const { return files_.at(slot); }
   uint32_t slots() const { return slots_; }
 
@@ -69,16 +77,18 @@ class SimArchive final : public SlotFiles {
 
  private:
   void MapSlots();
-  void OnSync(const SyncWatch::Sync& sync);
+  bool OnSync(const SyncWatch::Sync& sync);
 
   const Parts parts_;
   const std::string directory_;
   const ByteCount segment_;
   const uint32_t slots_;
   CatalogFiles catalog_files_;
+  PolicyFiles policy_files_;
   std::unique_ptr<Archive> archive_;
   RecoveryReport recovery_;
   bool recovering_ = false;
+  bool saving_policy_ = false;
   std::vector<std::span<std::byte>> platters_;
   std::vector<int> files_;                 // of the disk, by slot
   std::map<uint64_t, uint32_t> by_inode_;  // slots

@@ -23,6 +23,10 @@ class StoreKeeper final : public SegmentKeeper {
   // Is told of every publication, in order, before the keeper has it; false: it never gets it.
   std::function<bool(SegmentUpdate&)> on_publish = [](SegmentUpdate&) { return true; };
   std::function<void(SegmentId)> on_return = [](SegmentId) {};
+  // The store knows what was published, and what came back.
+  std::function<void()> on_told = [] {};
+  // No segment may go.
+  std::function<void(const TrackIdentity&)> on_exhausted = [](const TrackIdentity&) {};
   // May answer a request in the store's place.
   std::function<std::optional<SegmentLoan>(const TrackIdentity&)> instead =
       [](const TrackIdentity&) { return std::nullopt; };
@@ -57,13 +61,16 @@ class StoreKeeper final : public SegmentKeeper {
       store_->Return(segment);
       fuse_->Tick();
     }
+    if (!dead_) on_told();
     for (Request& request : mail.requests) {
       if (dead_) {
         request.ready(absl::UnavailableError("the machine is dead"));
       } else if (const std::optional<SegmentLoan> loan = instead(request.track)) {
         request.ready(*loan);
       } else {
-        request.ready(store_->Lend(request.track));
+        absl::StatusOr<SegmentLoan> lent = store_->Lend(request.track);
+        if (!dead_ && absl::IsResourceExhausted(lent.status())) on_exhausted(request.track);
+        request.ready(std::move(lent));
       }
     }
     retry_at_ = store_->unpublished() ? now + absl::Seconds(1) : absl::InfiniteDuration();

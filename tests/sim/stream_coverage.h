@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 
 namespace sluice {
@@ -41,6 +42,17 @@ class StreamCoverage {
     return next != found->second.begin() && std::prev(next)->second >= end;
   }
 
+  // Whether each byte is in this one or in the other.
+  bool CoversWith(const StreamCoverage& other, uint64_t stream, uint64_t begin,
+                  uint64_t end) const {
+    while (begin < end) {
+      const uint64_t reached = std::max(ReachFrom(stream, begin), other.ReachFrom(stream, begin));
+      if (reached <= begin) return false;
+      begin = reached;
+    }
+    return true;
+  }
+
   uint64_t BytesOf(uint64_t stream) const {
     uint64_t sum = 0;
     const auto found = streams_.find(stream);
@@ -53,6 +65,14 @@ class StreamCoverage {
   const std::map<uint64_t, std::map<uint64_t, uint64_t>>& streams() const { return streams_; }
 
  private:
+  // The end of the run that has the byte at `at`; 0: none has.
+  uint64_t ReachFrom(uint64_t stream, uint64_t at) const {
+    const auto found = streams_.find(stream);
+    if (found == streams_.end()) return 0;
+    const auto next = found->second.upper_bound(at);
+    return next == found->second.begin() ? 0 : std::prev(next)->second;
+  }
+
   std::map<uint64_t, std::map<uint64_t, uint64_t>> streams_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "ingest/check.h"
@@ -9,16 +10,17 @@
 namespace sluice {
 namespace {
 
-thread_local const std::function<void(const SyncWatch::Sync&)>* watcher = nullptr;
+thread_local const std::function<bool(const SyncWatch::Sync&)>* watcher = nullptr;
 
 int Seen(int fd, bool whole_file_system) {
-  if (watcher != nullptr) (*watcher)({fd, whole_file_system});
-  return 0;
+  if (watcher == nullptr || (*watcher)({fd, whole_file_system})) return 0;
+  errno = EIO;
+  return -1;
 }
 
 }  // namespace
 
-SyncWatch::SyncWatch(std::function<void(const Sync&)> on_sync) : on_sync_(std::move(on_sync)) {
+SyncWatch::SyncWatch(std::function<bool(const Sync&)> on_sync) : on_sync_(std::move(on_sync)) {
   SLUICE_CHECK(watcher == nullptr);
   watcher = &on_sync_;
 }
