@@ -35,6 +35,10 @@ void GenetlinkRequest::Put(uint16_t type, uint32_t value) {
   SLUICE_CHECK(mnl_attr_put_u32_check(message_, buffer_.size(), type, value));
 }
 
+void GenetlinkRequest::PutByte(uint16_t type, uint8_t value) {
+  SLUICE_CHECK(mnl_attr_put_u8_check(message_, buffer_.size(), type, value));
+}
+
 void GenetlinkRequest::Put(uint16_t type, const std::string& text) {
   SLUICE_CHECK(mnl_attr_put_strz_check(message_, buffer_.size(), type, text.c_str()));
 }

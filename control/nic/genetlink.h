@@ -29,6 +29,7 @@ class GenetlinkRequest {
   GenetlinkRequest& operator=(const GenetlinkRequest&) = delete;
 
   void Put(uint16_t type, uint32_t value);
+  void PutByte(uint16_t type, uint8_t value);
   void Put(uint16_t type, const std::string& text);
   // What `fill` puts is within the nest.
   void Nest(uint16_t type, const std::function<void()>& fill);

@@ -100,14 +100,6 @@ std::optional<uint32_t> CountChannels(Genetlink& netlink, const InterfaceFacts& 
          channels->Number(ETHTOOL_A_CHANNELS_COMBINED_COUNT).value_or(0);
 }
 
-QueueUser UserOf(const Attributes& queue) {
-  if (queue.Has(NETDEV_A_QUEUE_IO_URING)) return QueueUser::kIoUring;
-  if (queue.Has(NETDEV_A_QUEUE_DMABUF)) return QueueUser::kDmabuf;
-  if (queue.Has(NETDEV_A_QUEUE_XSK)) return QueueUser::kXsk;
-  if (queue.Has(NETDEV_A_QUEUE_LEASE)) return QueueUser::kLeased;
-  return QueueUser::kKernel;
-}
-
 absl::Status CannotTell() {
   return absl::UnimplementedError(
       absl::StrCat("this kernel (", KernelRelease(),
@@ -130,6 +122,14 @@ absl::Status WhyNoQueue(const absl::Status& status, const std::string& interface
 }
 
 }  // namespace
+
+QueueUser UserOf(const Attributes& queue) {
+  if (queue.Has(NETDEV_A_QUEUE_IO_URING)) return QueueUser::kIoUring;
+  if (queue.Has(NETDEV_A_QUEUE_DMABUF)) return QueueUser::kDmabuf;
+  if (queue.Has(NETDEV_A_QUEUE_XSK)) return QueueUser::kXsk;
+  if (queue.Has(NETDEV_A_QUEUE_LEASE)) return QueueUser::kLeased;
+  return QueueUser::kKernel;
+}
 
 absl::StatusOr<InterfaceFacts> ReadInterface(const std::string& name) {
   InterfaceFacts facts;

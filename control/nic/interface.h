@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "control/nic/attributes.h"
 #include "ingest/probe/driver.h"
 
 namespace sluice {
@@ -40,6 +41,9 @@ enum class QueueUser {
   kXsk,     // AF_XDP
   kLeased,  // to another interface
 };
+
+// What the kernel says of one queue (NETDEV_CMD_QUEUE_GET).
+QueueUser UserOf(const Attributes& queue);
 
 struct QueueFacts {
   std::optional<uint32_t> napi;  // nothing: packets do not come by NAPI (lo, veth without GRO)
