@@ -20,7 +20,7 @@ packages=(
 )
 
 # What starts a virtual machine, and what goes into it.
-lab_packages=(busybox-static dmsetup e2fsprogs kmod libelf1 make qemu-system-x86)
+lab_packages=(busybox-static dmsetup e2fsprogs kmod libelf1 make qemu-system-x86 strace)
 
 case "${1-}" in
   '') ;;

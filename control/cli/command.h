@@ -40,6 +40,7 @@ void AddSegmentCommands(CLI::App& group, Action& action);
 void AddRepairCommand(CLI::App& group, Action& action);
 void AddArchiveCommand(CLI::App& program, Action& action);
 void AddDoctorCommand(CLI::App& program, Action& action);
+void AddNicCommand(CLI::App& program, Action& action);
 
 // "sluice: MESSAGE" on standard error. INVALID_ARGUMENT is the user's mistake: kExitUsage.
 int Fail(const absl::Status& status);

@@ -1,4 +1,6 @@
 // sluice doctor: what this machine allows, and what to do about the rest.
+#include "control/cli/doctor_command.h"
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -19,17 +21,17 @@ struct Options {
   OutputFormat output = OutputFormat::kText;
 };
 
-int Run(const Options& options) {
-  const absl::StatusOr<DoctorFacts> facts = ReadFacts(options.question);
+}  // namespace
+
+int RunDoctor(const DoctorQuestion& question, OutputFormat output) {
+  const absl::StatusOr<DoctorFacts> facts = ReadFacts(question);
   if (!facts.ok()) return Fail(facts.status());
   const Diagnosis diagnosis = Diagnose(*facts);
-  std::cout << (options.output == OutputFormat::kJson ? DoctorJson(diagnosis)
-                                                      : DoctorText(diagnosis, OutputHasColors()))
+  std::cout << (output == OutputFormat::kJson ? DoctorJson(diagnosis)
+                                              : DoctorText(diagnosis, OutputHasColors()))
             << std::flush;
   return diagnosis.receiver == ExpectedReceiver::kNone ? kExitFailed : kExitOk;
 }
-
-}  // namespace
 
 void AddDoctorCommand(CLI::App& program, Action& action) {
   const auto options = std::make_shared<Options>();
@@ -58,7 +60,9 @@ void AddDoctorCommand(CLI::App& program, Action& action) {
       "  sluice doctor --archive /srv/archive\n"
       "  sluice doctor --interface eth1 --queue 7 --archive /srv/archive\n"
       "  sluice doctor -o json | jq -r '.checks[] | select(.state == \"MISSING\") | .remedy'");
-  app.callback([&action, options] { action = [options] { return Run(*options); }; });
+  app.callback([&action, options] {
+    action = [options] { return RunDoctor(options->question, options->output); };
+  });
 }
 
 }  // namespace sluice

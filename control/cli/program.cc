@@ -79,6 +79,7 @@ int RunProgram(int argc, const char* const* argv) {
   AddVerifyCommand(program, action);
   AddArchiveCommand(program, action);
   AddDoctorCommand(program, action);
+  AddNicCommand(program, action);
 
   try {
     program.parse(argc, argv);

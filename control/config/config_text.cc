@@ -166,8 +166,8 @@ ConfigText::Place ConfigText::Place::Sub(absl::string_view field, int index) con
 
 ConfigText::Place::Location ConfigText::Place::Locate(absl::string_view field) const {
   if (field.empty() || tree_ == nullptr) return begin_;
-  const Location location =
-      tree_->GetLocation(type_->FindFieldByName(std::string(field)), /*index=*/-1);
+  const FieldDescriptor* const descriptor = type_->FindFieldByName(std::string(field));
+  const Location location = tree_->GetLocation(descriptor, descriptor->is_repeated() ? 0 : -1);
   return location.line < 0 ? begin_ : location;
 }
 

@@ -28,7 +28,8 @@ class ConfigText {
    public:
     // The place of a field that holds a message; of its `index`th if it is repeated.
     Place Sub(absl::string_view field, int index = -1) const;
-    // An error at `field`, or, where the file does not have it, at the message around it.
+    // An error at `field`, the first of a repeated one, or, where the file does not have it, at the
+    // message around it.
     void Wrong(absl::string_view field, absl::string_view what) const;
     // An error at the message itself.
     void Wrong(absl::string_view what) const;

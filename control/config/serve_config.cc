@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -19,6 +20,7 @@
 #include "control/config/config_text.h"
 #include "control/config/recording_rules.h"
 #include "control/config/size.h"
+#include "control/nic/nic_journal.h"
 #include "ingest/receive/socket_address.h"
 #include "ingest/status_macros.h"
 #include "proto/sluice/config/v1/config.pb.h"
@@ -298,6 +300,25 @@ void ReadVerify(const Place& place, const pb::Verify& from, ServeConfig* to) {
   to->verify_rate = ReadSize(place, "rate", from.rate());
 }
 
+void ReadInterfaces(const Place& root, const pb::Config& from, ServeConfig* to) {
+  std::map<std::string, std::string> places;
+  for (int i = 0; i < from.interface_size(); ++i) {
+    const Place place = root.Sub("interface", i);
+    to->interfaces.push_back(ReadInterfaceConfig(place, from.interface(i)));
+    const auto [known, is_new] = places.try_emplace(from.interface(i).name(), place.Where("name"));
+    if (!is_new) {
+      place.Wrong("name", absl::StrCat("interface \"", known->first, "\" is described already, at ",
+                                       known->second));
+    }
+  }
+  to->interface_state =
+      from.has_interface_state() ? from.interface_state() : NicJournal::kDirectory;
+  if (!absl::StartsWith(to->interface_state, "/")) {
+    root.Wrong("interface_state", absl::StrCat("interface_state \"", to->interface_state,
+                                               "\" must be an absolute path"));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::string& name) {
@@ -331,6 +352,8 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
     }
     config.recorder.retention_classes.push_back(std::move(rule));
   }
+
+  ReadInterfaces(root, from, &config);
 
   Taken taken;
   for (int i = 0; i < from.recording_size(); ++i) {

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "control/config/interface_config.h"
 #include "control/recorder/recorder.h"
 #include "ingest/units.h"
 
@@ -20,6 +21,8 @@ struct ServeConfig {
   // Reading again what was sealed, in the background. Zero interval: it is not done.
   absl::Duration verify_interval = absl::ZeroDuration();
   ByteCount verify_rate;  // a second
+  std::vector<InterfaceConfig> interfaces;
+  std::string interface_state;  // absolute: where what they were is remembered
 };
 
 // NOT_FOUND or PERMISSION_DENIED when the file cannot be read. INVALID_ARGUMENT: one sentence a

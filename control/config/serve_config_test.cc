@@ -165,7 +165,7 @@ TEST(ServeConfigTest, UnknownFieldsLikeNoneGetTheList) {
   EXPECT_EQ(
       RefusalOfLine("bananas: 2"),
       "c:2:1: unknown field \"bananas\"; there are: archive, lanes, region_size, api, receiver, "
-      "retention_class, verify, recording");
+      "retention_class, verify, interface, interface_state, recording");
 }
 
 TEST(ServeConfigTest, TheArchiveIsRequired) {

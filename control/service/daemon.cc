@@ -17,9 +17,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "control/config/size.h"
+#include "control/nic/nic_journal.h"
+#include "control/nic/nic_port.h"
 #include "control/recorder/drop_watch.h"
 #include "control/recorder/removal_watch.h"
 #include "control/service/api_server.h"
+#include "control/service/managed_interfaces.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
@@ -60,6 +63,32 @@ class Daemon {
   }
 
   absl::Status Run() {
+    SLUICE_RETURN_IF_ERROR(SetInterfaces());
+    const absl::Status status = Record();
+    api_.reset();
+    verifier_.reset();
+    recorder_.reset();  // which gives the queues back
+    if (interfaces_ != nullptr) interfaces_->Restore();
+    if (status.ok()) log_.info("ended");
+    return status;
+  }
+
+ private:
+  // A card that an earlier run left half changed comes first.
+  absl::Status SetInterfaces() {
+    if (config_.interfaces.empty() && NicJournal::Interfaces(config_.interface_state).empty()) {
+      return absl::OkStatus();
+    }
+    SLUICE_ASSIGN_OR_RETURN(nic_port_, OpenKernelPort());
+    interfaces_ = std::make_unique<ManagedInterfaces>(
+        nic_port_.get(), config_.interface_state,
+        [this](const std::string& sentence) { log_.info("{}", sentence); },
+        [this](const std::string& sentence) { log_.warn("{}", sentence); });
+    interfaces_->Recover();
+    return interfaces_->Apply(config_.interfaces);
+  }
+
+  absl::Status Record() {
     SLUICE_RETURN_IF_ERROR(OpenRecorder());
     StartVerifying();
     SLUICE_RETURN_IF_ERROR(StartApi());
@@ -70,14 +99,9 @@ class Daemon {
     Drain();
     if (const auto line = removals_.Rest(recorder_->keeper().removals())) log_.info("{}", *line);
     api_->Shutdown();
-    api_.reset();
-    verifier_.reset();
-    recorder_.reset();
-    log_.info("ended");
     return absl::OkStatus();
   }
 
- private:
   absl::Status OpenRecorder() {
     SLUICE_ASSIGN_OR_RETURN(recorder_, open_(config_.recorder));
     const RecorderStatus status = recorder_->Status();
@@ -237,6 +261,8 @@ class Daemon {
   std::unique_ptr<Catalog> catalog_;
   DropWatch drops_;
   RemovalWatch removals_;
+  std::unique_ptr<NicPort> nic_port_;
+  std::unique_ptr<ManagedInterfaces> interfaces_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<BackgroundVerifier> verifier_;
   std::unique_ptr<ApiServer> api_;

@@ -15,10 +15,12 @@ namespace sluice {
 using RecorderOpener =
     std::function<absl::StatusOr<std::unique_ptr<Recorder>>(const RecorderOptions&)>;
 
-// Opens the recorder, starts the API, then the configured recordings; those that an earlier run
-// left behind are resumed. Logs to stderr. The first SIGINT or SIGTERM drains all recordings, while
-// the API still answers, and makes it return OK; the second ends the process with 1 at once.
-// Returns an error when something cannot be started; nothing is left running then.
+// Sets the configured network cards, opens the recorder, starts the API, then the configured
+// recordings; those that an earlier run left behind are resumed. Logs to stderr. The first SIGINT
+// or SIGTERM drains all recordings, while the API still answers, and makes it return OK; the second
+// ends the process with 1 at once. Returns an error when something cannot be started; nothing is
+// left running then. In the end network cards are put back as they were, if the configuration asks
+// for it.
 //
 // Call it from a process with one thread.
 absl::Status RunDaemon(const ServeConfig& config, const RecorderOpener& open);

@@ -13,8 +13,10 @@ static void get_ringparam(struct net_device *dev, struct ethtool_ringparam *ring
 {
 	ring->rx_pending = sluicenic_of(dev)->ring_size;
 	ring->rx_max_pending = SLUICENIC_POSTED_MAX;
-	/* The split as such is the core's setting (dev->cfg); left to us, we would not split. */
-	kernel_ring->tcp_data_split = ETHTOOL_TCP_DATA_SPLIT_DISABLED;
+	/* The split as such is the core's setting; left to us, we would not split. */
+	kernel_ring->tcp_data_split =
+		dev->cfg->hds_config == ETHTOOL_TCP_DATA_SPLIT_ENABLED ?
+			ETHTOOL_TCP_DATA_SPLIT_ENABLED : ETHTOOL_TCP_DATA_SPLIT_DISABLED;
 	kernel_ring->hds_thresh_max = PAGE_SIZE;
 }
 
