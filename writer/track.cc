@@ -52,6 +52,7 @@ SegmentWriterOptions WriterOptions(uint8_t number, const LaneParts& parts,
   writer.extent_bytes_max = parts.extent.extent_bytes_max;
   writer.entries_max = parts.extent.entries_max;
   writer.sync_interval = options.sync_interval;
+  writer.stall_limit = options.stall_limit;
   return writer;
 }
 

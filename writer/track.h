@@ -45,6 +45,8 @@ struct TrackOptions {
   absl::Duration sync_interval = absl::Seconds(1);
   BackPressure back_pressure = BackPressure::kLossless;
   absl::Duration lag_limit = kLagLimitDefault;  // unless lossless
+  // See SegmentWriterOptions.
+  absl::Duration stall_limit = absl::Seconds(10);
 };
 
 // What a lane lends to its tracks; all of it outlives them.

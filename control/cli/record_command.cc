@@ -72,6 +72,7 @@ class Recording {
     SLUICE_RETURN_IF_ERROR(CheckRecordingId(spec.id));
     SLUICE_RETURN_IF_ERROR(CheckInterval("flush interval", spec.flush_interval));
     SLUICE_RETURN_IF_ERROR(CheckInterval("sync interval", spec.sync_interval));
+    SLUICE_RETURN_IF_ERROR(CheckStallLimit("stall limit", options_.recorder.stall_limit));
     if (options_.lag_limit) {
       SLUICE_RETURN_IF_ERROR(CheckLagLimit("lag limit", *options_.lag_limit, spec.back_pressure));
       spec.lag_limit = *options_.lag_limit;
@@ -252,6 +253,9 @@ void AddOptions(CLI::App& app, Options& options) {
          "One more directory for the archive, on a disk of its own, as large as the\n"
          "archive's if there is room; may be given again")
       ->type_name("DIR");
+  AddDurationOption(app, "--stall-limit", options.recorder.stall_limit,
+                    "Take a disk out of use that lets a write wait for so long, while there is\n"
+                    "another one (default: 10s)");
   AddSizeOption(app, "--region", options.recorder.region, "Memory of each lane (default: 64MiB)");
   app.add_option("--lanes", options.recorder.lanes, "Threads that receive and write (default: 1)")
       ->type_name("N")

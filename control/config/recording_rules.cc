@@ -13,6 +13,14 @@ constexpr size_t kIdCharactersMax = 63;
 
 bool IsIdCharacter(char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-'; }
 
+absl::Status CheckBetween(absl::string_view field, absl::Duration value, absl::Duration least,
+                          absl::Duration most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", absl::FormatDuration(value), ", but must be between ",
+                   absl::FormatDuration(least), " and ", absl::FormatDuration(most)));
+}
+
 }  // namespace
 
 absl::Status CheckRecordingId(absl::string_view id) {
@@ -32,10 +40,11 @@ absl::Status CheckRecordingId(absl::string_view id) {
 }
 
 absl::Status CheckInterval(absl::string_view field, absl::Duration interval) {
-  if (interval >= kIntervalMin && interval <= kIntervalMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, " is ", absl::FormatDuration(interval), ", but must be between ",
-      absl::FormatDuration(kIntervalMin), " and ", absl::FormatDuration(kIntervalMax)));
+  return CheckBetween(field, interval, kIntervalMin, kIntervalMax);
+}
+
+absl::Status CheckStallLimit(absl::string_view field, absl::Duration limit) {
+  return CheckBetween(field, limit, kStallLimitMin, kIntervalMax);
 }
 
 absl::Status CheckLagLimit(absl::string_view field, absl::Duration limit,

@@ -22,6 +22,11 @@ absl::Status CheckInterval(absl::string_view field, absl::Duration interval);
 absl::Status CheckLagLimit(absl::string_view field, absl::Duration limit,
                            BackPressure back_pressure);
 
+// How long a disk may let a write wait before it is taken out of use. Shorter than this minimum,
+// and a disk that is merely busy would be.
+inline constexpr absl::Duration kStallLimitMin = absl::Milliseconds(100);
+absl::Status CheckStallLimit(absl::string_view field, absl::Duration limit);
+
 }  // namespace sluice
 
 #endif  // CONTROL_CONFIG_RECORDING_RULES_H_

@@ -112,6 +112,15 @@ absl::Duration ReadInterval(const Place& place, absl::string_view field, const s
   return *interval;
 }
 
+void ReadStallLimit(const Place& place, const std::string& text, RecorderOptions* to) {
+  const std::optional<absl::Duration> limit = ReadDuration(place, "stall_limit", text);
+  if (!limit) return;
+  to->stall_limit = *limit;
+  if (const absl::Status status = CheckStallLimit("stall_limit", *limit); !status.ok()) {
+    place.Wrong("stall_limit", status.message());
+  }
+}
+
 BackPressure BackPressureOf(pb::Recording::BackPressure from) {
   switch (from) {
     case pb::Recording::DROP_NEWEST:
@@ -332,6 +341,9 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
     root.Wrong("archive is missing: archive { directory: \"/var/lib/sluice\" }");
   } else {
     ReadArchive(root.Sub("archive"), from.archive(), &config.recorder.archive);
+  }
+  if (from.archive().has_stall_limit()) {
+    ReadStallLimit(root.Sub("archive"), from.archive().stall_limit(), &config.recorder);
   }
   ReadLanes(root, from, &config.recorder);
   ReadReceiver(root, from, &config.recorder);

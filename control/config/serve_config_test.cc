@@ -132,6 +132,18 @@ TEST(ServeConfigTest, BackPressure) {
   EXPECT_THAT(RefusalInRecording(recording + " back_pressure: DROP_SOME"), HasSubstr("DROP_SOME"));
 }
 
+TEST(ServeConfigTest, TheLimitForDisksThatStall) {
+  const std::string archive = "archive { directory: \"/a\" ";
+  EXPECT_EQ(Parsed(archive + "}").recorder.stall_limit, absl::Seconds(10));
+  EXPECT_EQ(Parsed(archive + "stall_limit: \"1500ms\" }").recorder.stall_limit,
+            absl::Milliseconds(1500));
+  EXPECT_THAT(Refusal(archive + "stall_limit: \"99ms\" }"),
+              HasSubstr("stall_limit is 99ms, but must be between 100ms and 1h"));
+  EXPECT_THAT(Refusal(archive + "stall_limit: \"2h\" }"), HasSubstr("between 100ms and 1h"));
+  EXPECT_THAT(Refusal(archive + "stall_limit: \"soon\" }"),
+              HasSubstr("stall_limit: \"soon\" is not a duration"));
+}
+
 TEST(ServeConfigTest, TheSocketOfARelativeArchiveIsAbsolute) {
   ASSERT_EQ(chdir("/tmp"), 0);
   EXPECT_EQ(Parsed("archive { directory: \"data\" }").unix_socket, "/tmp/data/sluice.sock");

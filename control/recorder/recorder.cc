@@ -180,6 +180,7 @@ class RecorderImpl final : public Recorder {
   std::unique_ptr<Archive> archive_;
   std::unique_ptr<ArchiveKeeper> keeper_;
   ReceiverOptions receiver_;
+  absl::Duration stall_limit_;
   std::vector<std::unique_ptr<LaneThread>> lanes_;
   std::unique_ptr<Catalog> catalog_;  // under creation_mutex_
   absl::Time started_ = absl::Now();
@@ -199,6 +200,7 @@ absl::Status RecorderImpl::Start(const RecorderOptions& options) {
   }
   receiver_ = options.receiver;
   SLUICE_ASSIGN_OR_RETURN(const auto queues, PlanReceivers(receiver_, options.lanes));
+  stall_limit_ = options.stall_limit;
   RaiseDescriptorLimit();
   SLUICE_ASSIGN_OR_RETURN(archive_, Archive::Open(options.archive));
   SLUICE_ASSIGN_OR_RETURN(keeper_, ArchiveKeeper::Start(*archive_, {.tidy = true}));
@@ -371,6 +373,7 @@ absl::Status RecorderImpl::StartTracks(const RecordingSpec& spec, std::vector<in
     options.sync_interval = spec.sync_interval;
     options.back_pressure = spec.back_pressure;
     options.lag_limit = spec.lag_limit;
+    options.stall_limit = stall_limit_;
     options.hand_over = [routes = entry.routes, uid = entry.row.uid](int socket, uint32_t napi) {
       return routes->HandOver(socket, napi, uid);
     };

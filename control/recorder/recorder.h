@@ -29,6 +29,8 @@ struct RecorderOptions {
   uint32_t lanes = 1;
   ByteCount region;  // each lane's registered memory; zero: 64 MiB
   ReceiverOptions receiver;
+  // A disk that lets a write or a sync wait for so long is taken out of use, if there is another.
+  absl::Duration stall_limit = absl::Seconds(10);
   // Defined, or redefined, at start; with `only_these_classes` all others are forgotten.
   std::vector<RetentionClass> retention_classes = {};
   bool only_these_classes = false;

@@ -272,7 +272,8 @@ class TestKeeper final : public SegmentKeeper {
 class Rig {
  public:
   explicit Rig(uint64_t seed, SimFaults faults = {},
-               absl::Duration sync_interval = absl::Milliseconds(1))
+               absl::Duration sync_interval = absl::Milliseconds(1),
+               absl::Duration stall_limit = SegmentWriterOptions().stall_limit)
       : dice(seed),
         ring(seed, faults),
         keeper(ring, sent_),
@@ -287,6 +288,7 @@ class Rig {
     options.extent_bytes_max = kExtentMax;
     options.entries_max = kEntriesMax;
     options.sync_interval = sync_interval;
+    options.stall_limit = stall_limit;
     writer = std::make_unique<SegmentWriter>(
         ring, keeper, TrackIdentity{.recording = "test", .recording_uid = 1},
         [this](absl::StatusOr<SegmentLoan> loan) {
@@ -830,6 +832,30 @@ TEST(SegmentWriterTest, ADiskThatStallsIsLeftForAnother) {
   rig.ring.StallFile(file, false);
   ASSERT_TRUE(rig.Finish());
   rig.ExpectAllDurable();
+}
+
+// By the simulated clock: not before the limit, and not long after it.
+TEST(SegmentWriterTest, TheLimitSaysWhenADiskHasStalled) {
+  for (const absl::Duration limit :
+       {absl::Milliseconds(100), absl::Seconds(1), absl::Seconds(10), absl::Minutes(5)}) {
+    SCOPED_TRACE(absl::FormatDuration(limit));
+    Rig rig(1, {}, absl::Milliseconds(1), limit);
+    rig.keeper.disks = 2;
+    rig.Append(1, 5000);
+    ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.publications == 1; }));
+    const int file = rig.keeper.lent.at(SegmentId{1}).file;
+    rig.ring.StallFile(file, true);
+    const absl::Duration stalled = rig.ring.Monotonic();
+    rig.Append(1, 6000);
+    ASSERT_TRUE(rig.RunUntil([&] { return !rig.keeper.out.empty(); }));
+    const absl::Duration waited = rig.ring.Monotonic() - stalled;
+    EXPECT_GE(waited, limit);
+    EXPECT_LE(waited, limit + limit / 10);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(rig.keeper.reports[0])) << rig.keeper.reports[0];
+    rig.ring.StallFile(file, false);
+    ASSERT_TRUE(rig.Finish());
+    rig.ExpectAllDurable();
+  }
 }
 
 // ---- loans
