@@ -169,6 +169,7 @@ bool RecorderSim::OpenStore() {
   if (mutant_ == Mutant::kIdsFromTheStart) options.last_segment_id = 0;
   options.kept_out = archive_.recovery().slots_kept_out;
   options.clock = [this] { return retention_time(); };
+  options.ahead_share = 2;  // of the few that there are, so that tracks have more than one ready
   auto store = SegmentStore::Open(std::move(options), archive_, *catalog_);
   if (!store.ok()) {
     journal_.Fail("open the store: ", store.status().ToString());

@@ -49,13 +49,13 @@ class StoreKeeper final : public SegmentKeeper {
   // Whether it has something to do; what the catalog refused is offered again after a second.
   bool HasWork(absl::Duration now) const {
     return !mail_.updates.empty() || !mail_.returns.empty() || !mail_.requests.empty() ||
-           now >= retry_at_;
+           more_to_publish_ || now >= retry_at_;
   }
   absl::Duration retry_at() const { return retry_at_; }
 
   void Turn(absl::Duration now) {
     Mail mail = std::exchange(mail_, {});
-    store_->Publish(mail.updates.Take());
+    store_->Note(mail.updates.Take());
     fuse_->Tick();
     for (const SegmentId segment : mail.returns) {
       store_->Return(segment);
@@ -73,12 +73,15 @@ class StoreKeeper final : public SegmentKeeper {
         request.ready(std::move(lent));
       }
     }
+    fuse_->Tick();
+    more_to_publish_ = store_->PublishSome(/*streams=*/1) && !dead_;
     retry_at_ = store_->unpublished() ? now + absl::Seconds(1) : absl::InfiniteDuration();
   }
 
   // From here on nothing reaches the store, and who asks is refused.
   void Die() {
     dead_ = true;
+    more_to_publish_ = false;
     retry_at_ = absl::InfiniteDuration();
     for (Request& request : std::exchange(mail_, {}).requests) {
       request.ready(absl::UnavailableError("the machine is dead"));
@@ -100,6 +103,7 @@ class StoreKeeper final : public SegmentKeeper {
   Fuse* const fuse_;
   Mail mail_;
   absl::Duration retry_at_ = absl::InfiniteDuration();
+  bool more_to_publish_ = false;
   bool dead_ = false;
 };
 

@@ -249,19 +249,32 @@ std::string ArchiveKeeper::Impl::catalog_alarm() const {
 
 // ---- on the keeper's thread
 
+// Nobody waits for what is published, but lanes for segments: those come first, and again after
+// each piece that the catalog is told.
 void ArchiveKeeper::Impl::Run() {
+  bool more_to_publish = false;
   while (true) {
     Mail mail;
     {
       std::unique_lock lock(mutex_);
       const auto ready = [&] { return stop_ || !mail_.empty(); };
-      work_.wait_for(lock, Patience(), ready);
+      if (!more_to_publish) work_.wait_for(lock, Patience(), ready);
       std::swap(mail, mail_);
       if (stop_ && mail.empty()) break;
     }
     for (const auto& [segment, why] : mail.refusals) store_->Refuse(segment, why);
-    store_->Publish(mail.updates.Take());
+    store_->Note(mail.updates.Take());
     for (const SegmentId segment : mail.returns) store_->Return(segment);
+    for (Request& request : mail.requests) {
+      const absl::Duration waited = Stopwatch() - request.came;
+      absl::StatusOr<SegmentLoan> loan = store_->Lend(request.track);
+      if (loan.ok()) loan->took.in_line = waited;
+      Announce();
+      request.ready(std::move(loan));
+    }
+    more_to_publish = store_->PublishSome();
+    // A task finds all that was published before it.
+    if (!mail.tasks.empty() && more_to_publish) store_->Publish({});
     Announce();
     for (Task* task : mail.tasks) {
       task->result = task->work();
@@ -269,13 +282,6 @@ void ArchiveKeeper::Impl::Run() {
       const std::lock_guard lock(mutex_);
       task->done = true;
       changed_.notify_all();
-    }
-    for (Request& request : mail.requests) {
-      const absl::Duration waited = Stopwatch() - request.came;
-      absl::StatusOr<SegmentLoan> loan = store_->Lend(request.track);
-      if (loan.ok()) loan->took.in_line = waited;
-      Announce();
-      request.ready(std::move(loan));
     }
     const UnixNanos due = options_.tidy ? store_->tidy_time() : kEndOfTime;
     if (due <= Now()) {

@@ -110,6 +110,7 @@ void SegmentStore::Vacate(uint32_t index, bool usable) {
   Slot& slot = slots_[index];
   DiskUse& disk = disks_[disk_of_slot_[index]];
   bool was_usable = slot.state != SlotState::kKeptOut && !disk.out;
+  if (slot.state == SlotState::kOpen) OnClosed(slot.row);
   if (slot.row.id != SegmentId{}) {
     slot_of_.erase(slot.row.id);
     retention_.Remove(slot.row.id);
@@ -163,41 +164,54 @@ void SegmentStore::OnPublished(Slot& slot, const SegmentUpdate& update) {
   slot.row.payload = update.payload;
   slot.row.ledger = update.ledger;
   if (!update.sealed) return;
-  if (slot.state == SlotState::kOpen) slot.state = SlotState::kSealed;
+  if (slot.state == SlotState::kOpen) {
+    slot.state = SlotState::kSealed;
+    OnClosed(slot.row);
+  }
   slot.row.sealed = true;
   slot.row.previous = update.previous.id;
   slot.row.footer_sha256 = update.footer_sha256;
   sealed_.Replace(slot.row.recording_uid, slot.row.lane, {update.segment, update.footer_sha256});
 }
 
-void SegmentStore::Publish(std::vector<SegmentUpdate> more) {
-  for (SegmentUpdate& update : more) {
+void SegmentStore::Note(std::vector<SegmentUpdate> updates) {
+  for (SegmentUpdate& update : updates) {
     retention_.Update(update);
+    if (Slot* const slot = Find(update.segment)) OnPublished(*slot, update);
     pending_.Add(std::move(update));
   }
   AuditFilledHolds();
   SaveFullHolds();
+}
+
+void SegmentStore::Publish(std::vector<SegmentUpdate> updates) {
+  Note(std::move(updates));
+  while (PublishSome()) {
+  }
+}
+
+bool SegmentStore::PublishSome(size_t streams) {
   if (const absl::Status status = TellOfGivenUp(); !status.ok()) OnCatalog(status);
-  if (!pending_.empty()) PublishPending();
+  absl::Status published;
+  if (!pending_.empty()) published = PublishPending(streams);
   FlushRemovals();
   FlushAudit();
   LookAtCatalog();
+  return published.ok() && !pending_.empty();
 }
 
-void SegmentStore::PublishPending() {
+absl::Status SegmentStore::PublishPending(size_t streams) {
   // Updates of segments that were given away meanwhile have no place any more.
-  std::vector<SegmentUpdate> updates = pending_.Take();
+  std::vector<SegmentUpdate> updates = pending_.TakeSome(streams);
   std::erase_if(updates, [&](const SegmentUpdate& u) { return Find(u.segment) == nullptr; });
   absl::Status status;
   for (const SegmentUpdate& update : updates) {
-    OnPublished(*Find(update.segment), update);
     if (status.ok()) status = EnsureInCatalog(update);
   }
   if (status.ok()) status = catalog_->Publish(updates);
-  if (!status.ok()) {
-    for (SegmentUpdate& update : updates) pending_.Add(std::move(update));
-  }
+  if (!status.ok()) pending_.PutBack(std::move(updates));
   OnCatalog(status);
+  return status;
 }
 
 // ---- lending
@@ -272,6 +286,19 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(const TrackIdentity& track) {
                    ". Release a hold, or use an archive with more segments"));
 }
 
+void SegmentStore::OnClosed(const SegmentRow& row) {
+  const auto open = open_of_track_.find({row.recording_uid, row.lane});
+  if (open != open_of_track_.end() && --open->second == 0) open_of_track_.erase(open);
+}
+
+// How many each track may have ready beside the next one: where little can be had, nothing lies
+// idle.
+uint32_t SegmentStore::Ahead(const TrackIdentity& track) const {
+  const uint32_t share = retention_.Obtainable(track.recording_uid) / options_.ahead_share;
+  return static_cast<uint32_t>(
+      std::min<size_t>(share / std::max<size_t>(open_of_track_.size(), 1), kAheadMax));
+}
+
 SegmentHeader SegmentStore::HeaderOf(const Slot& slot) const {
   SegmentHeader header;
   header.archive_uuid = options_.meta.uuid;
@@ -294,7 +321,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   uint64_t& last_of_track = last_of_track_[{track.recording_uid, track.lane}];
   Slot& slot = slots_[index];
   const SegmentRow replaced = slot.state == SlotState::kSealed ? slot.row : SegmentRow();
-  const bool is_known = slot.in_catalog && pending_.empty();
+  const bool is_known = slot.in_catalog && !pending_.Contains(slot.row.id);
   if (slot.state == SlotState::kSealed) ForgetOlderOnDisksOut(slot.row, why);
   Vacate(index, /*usable=*/true);
   disks_[disk_of_slot_[index]].free.erase(index);
@@ -308,6 +335,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   slot.row.durable = {kBlockBytes};
   slot.row.previous = SegmentId{slot.previous};
   slot_of_[slot.row.id] = index;
+  ++open_of_track_[{track.recording_uid, track.lane}];
   retention_.Add(RetentionSegmentOf(slot.row));
   unheard_.erase(index);  // whatever was here, the catalog hears now
   const absl::Status begun = catalog_->BeginSegment(slot.row, why);
@@ -347,6 +375,7 @@ absl::StatusOr<SegmentLoan> SegmentStore::Lend(uint32_t index, const TrackIdenti
   loan.disk = disk_of_slot_[index];
   loan.replaceable = !IsLast(loan.disk);
   loan.origin = OriginOf(header, sealed_.Last(track.recording_uid, track.lane));
+  loan.ahead = Ahead(track);
   loan.took.catalog = forgotten - started;
   loan.took.disk = Stopwatch() - forgotten;
   return loan;

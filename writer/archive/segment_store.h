@@ -48,6 +48,8 @@ struct SegmentStoreOptions {
   std::function<UnixNanos()> clock;  // what goes into headers, and what retention goes by
   // For figures alone: how long a loan took. Null: nobody asks.
   std::function<absl::Duration()> stopwatch;
+  // Of the segments that could be had, one in so many may be lent before it is needed.
+  uint32_t ahead_share = 8;
   RetentionPolicy policy;
   // Makes a changed policy durable, before it is in force. Null: it lasts as long as the store.
   std::function<absl::Status(const RetentionPolicy&)> save_policy;
@@ -89,7 +91,13 @@ class SegmentStore {
   // one. What it holds stays readable.
   void Refuse(SegmentId segment, const absl::Status& why);
 
-  // Takes the updates over, and tells the catalog of these and of what it refused before.
+  // Takes the updates over: from here on the store goes by them, and the catalog has to be told.
+  void Note(std::vector<SegmentUpdate> updates);
+  // Tells the catalog some of what it does not know yet, in the order in which it came: segments
+  // with `streams` streams in all, one at least, in one transaction. True: there is more, and the
+  // catalog takes it.
+  bool PublishSome(size_t streams = kStreamsAtOnce);
+  // Both, until the catalog knows everything or refuses.
   void Publish(std::vector<SegmentUpdate> updates);
   // Whether something waits for a catalog that takes it: Publish({}) tries again.
   bool unpublished() const {
@@ -129,6 +137,8 @@ class SegmentStore {
   uint64_t changes() const { return changes_; }
 
  private:
+  // Some ten milliseconds.
+  static constexpr size_t kStreamsAtOnce = 512;
   enum class SlotState {
     kFree,
     kOpen,  // lent to a track, and not sealed yet
@@ -151,6 +161,7 @@ class SegmentStore {
   // How often the audit says that nothing may go, at most.
   static constexpr int64_t kExhaustedAgainNs = 60'000'000'000;
   static constexpr int64_t kTidyAgainNs = 1'000'000'000;  // after a failure
+  static constexpr uint32_t kAheadMax = 16;               // of one track
   static constexpr size_t kPendingAuditMax = 1000;
   static constexpr size_t kPendingRemovalsMax = 1000;
 
@@ -163,6 +174,8 @@ class SegmentStore {
   void ForgetOlderOnDisksOut(const SegmentRow& reused, const RemovalCause& why);
   absl::StatusOr<SegmentLoan> Lend(uint32_t slot, const TrackIdentity& track,
                                    const RemovalCause& why);
+  uint32_t Ahead(const TrackIdentity& track) const;
+  void OnClosed(const SegmentRow& row);
   void OnExhausted(const std::string& why);
   void OnLent();
   // The slot has no segment any more.
@@ -174,7 +187,7 @@ class SegmentStore {
   absl::Status EnsureInCatalog(const SegmentUpdate& update);
   void GiveUp(const Slot& slot);
   absl::Status TellOfGivenUp();
-  void PublishPending();
+  absl::Status PublishPending(size_t streams);
   void FlushRemovals();
   RemovalCause Cause(RemovalReason reason) const;
   RemovalCause CauseOf(RetentionRule rule) const;
@@ -209,9 +222,11 @@ class SegmentStore {
   uint64_t generation_ = 0;  // of the policy
   uint64_t last_id_ = 0;
   std::map<std::pair<uint64_t, LaneId>, uint64_t> last_of_track_;  // in this epoch
-  TrackLinks sealed_;                                              // the last of each track
-  UpdateQueue pending_;                                            // not in the catalog yet
-  std::vector<AuditRow> pending_audit_;                            // likewise
+  // How many segments each has that are not sealed; tracks that have none are not here.
+  std::map<std::pair<uint64_t, LaneId>, uint32_t> open_of_track_;
+  TrackLinks sealed_;                    // the last of each track
+  UpdateQueue pending_;                  // not in the catalog yet
+  std::vector<AuditRow> pending_audit_;  // likewise
   // Segments, by slot, that the catalog refused to begin and that were given up again: it still
   // believes in what they have replaced.
   std::map<uint32_t, Slot> unheard_;

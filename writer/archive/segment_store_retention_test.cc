@@ -107,6 +107,12 @@ class SegmentStoreRetentionTest : public testing::Test {
     Publish(loan->id, uid, 100 * uid + stream, /*sealed=*/true);
     return loan->id;
   }
+  uint32_t AheadOf(uint64_t uid) {
+    const auto loan = Lend(uid);
+    EXPECT_TRUE(loan.ok()) << loan.status();
+    store_->Return(loan->id);
+    return loan->ahead;
+  }
   void Fill(uint64_t uid, int n) {
     for (int i = 0; i < n; ++i) Record(uid);
   }
@@ -477,6 +483,21 @@ TEST_F(SegmentStoreRetentionTest, ASlotThatIsLentAgainHasNothingMoreToSayOfItsLa
   EXPECT_THAT(Stored(), Contains(static_cast<uint64_t>(next)));
   EXPECT_THAT(Stored(), SizeIs(kSlots));
   EXPECT_THAT(Stored(), Not(Contains(1)));
+}
+
+// What is lent before it is needed is an eighth, at most, of what can be had.
+TEST_F(SegmentStoreRetentionTest, FewAreLentAhead) {
+  EXPECT_EQ(AheadOf(1), 1u);
+  const auto open = Lend(2);
+  EXPECT_EQ(AheadOf(1), 0u) << "two tracks share it";
+  Publish(open->id, 2, 5, /*sealed=*/true);
+  EXPECT_EQ(AheadOf(1), 1u) << "nobody else is writing";
+  RetentionClass small;
+  small.name = "small";
+  small.quota = MiB(4);
+  ASSERT_TRUE(store_->SetRetentionClasses({small}, "test").ok());
+  Put("a", 1, RecordingState::kRecording, "small");
+  EXPECT_EQ(AheadOf(1), 0u) << "not more than an eighth of its quota";
 }
 
 }  // namespace

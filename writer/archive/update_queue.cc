@@ -53,4 +53,22 @@ std::vector<SegmentUpdate> UpdateQueue::Take() {
   return std::exchange(updates_, {});
 }
 
+std::vector<SegmentUpdate> UpdateQueue::TakeSome(size_t streams) {
+  std::vector<SegmentUpdate> all = Take();
+  size_t end = 0;
+  for (size_t taken = 0; end < all.size(); ++end) {
+    taken += all[end].streams.size();
+    if (end > 0 && taken > streams) break;
+  }
+  for (size_t i = end; i < all.size(); ++i) Add(std::move(all[i]));
+  all.resize(end);
+  return all;
+}
+
+void UpdateQueue::PutBack(std::vector<SegmentUpdate> updates) {
+  std::vector<SegmentUpdate> later = Take();
+  for (SegmentUpdate& update : updates) Add(std::move(update));
+  for (SegmentUpdate& update : later) Add(std::move(update));
+}
+
 }  // namespace sluice

@@ -18,6 +18,11 @@ class UpdateQueue {
   void Add(SegmentUpdate update);
   // Empties the queue.
   std::vector<SegmentUpdate> Take();
+  // The first, and those after it as long as they have no more than `streams` streams in all.
+  std::vector<SegmentUpdate> TakeSome(size_t streams);
+  // What TakeSome() took: in front of what has come since.
+  void PutBack(std::vector<SegmentUpdate> updates);
+  bool Contains(SegmentId segment) const { return places_.contains(segment); }
   bool empty() const { return updates_.empty(); }
   size_t streams() const;  // in all of them
 

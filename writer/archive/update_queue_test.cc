@@ -67,6 +67,30 @@ TEST(UpdateQueueTest, AnUpdateWithoutStreamsKeepsTheEarlierOnes) {
   EXPECT_EQ(updates[0].durable.value, 3u);
 }
 
+TEST(UpdateQueueTest, SomeAreTakenAndPutBack) {
+  UpdateQueue queue;
+  queue.Add(Update(1, 1, {Stream(7, 0, 1), Stream(8, 0, 1), Stream(9, 0, 1)}));
+  queue.Add(Update(2, 1, {Stream(7, 1, 2)}));
+  queue.Add(Update(3, 1, {Stream(7, 2, 3)}));
+  queue.Add(Update(4, 1, {Stream(7, 3, 4)}));
+  auto some = queue.TakeSome(2);
+  ASSERT_EQ(some.size(), 1u) << "one at least, whatever it has";
+  EXPECT_EQ(some[0].segment, SegmentId{1});
+  EXPECT_FALSE(queue.Contains(SegmentId{1}));
+  EXPECT_TRUE(queue.Contains(SegmentId{2}));
+  queue.Add(Update(1, 2, {Stream(9, 0, 5)}));
+  queue.PutBack(std::move(some));
+  EXPECT_EQ(queue.streams(), 6u) << "what came later was folded in";
+  some = queue.TakeSome(4);
+  ASSERT_EQ(some.size(), 2u);
+  EXPECT_EQ(some[0].segment, SegmentId{1});
+  EXPECT_EQ(some[0].durable.value, 2u);
+  EXPECT_EQ(some[0].streams.at(2).end.value, 5u);
+  EXPECT_EQ(some[1].segment, SegmentId{2});
+  EXPECT_EQ(queue.TakeSome(100).size(), 2u);
+  EXPECT_TRUE(queue.empty());
+}
+
 // The bound: however many updates there are, what waits is one per segment and stream.
 TEST(UpdateQueueTest, IsBounded) {
   UpdateQueue queue;

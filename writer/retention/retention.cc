@@ -219,6 +219,18 @@ bool Retention::IsHeld(SegmentId id) const {
   return found != segments_.end() && !found->second.holds.empty();
 }
 
+uint32_t Retention::Obtainable(uint64_t recording_uid) const {
+  const ClassEntry& own = classes_[ClassIndexOf(recording_uid)];
+  uint64_t sum = free() + own.may_go.size();
+  for (const ClassEntry& other : classes_) {
+    const uint64_t reserved = other.rule.reserve.value / segment_.value;
+    if (&other == &own || other.segments <= reserved) continue;
+    sum += std::min<uint64_t>(other.may_go.size(), other.segments - reserved);
+  }
+  if (own.rule.quota.value != 0) sum = std::min(sum, own.rule.quota.value / segment_.value);
+  return static_cast<uint32_t>(sum);
+}
+
 uint32_t Retention::free() const {
   const auto used = static_cast<uint32_t>(segments_.size()) - stranded_;
   return slots_ > used ? slots_ - used : 0;

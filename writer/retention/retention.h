@@ -92,6 +92,8 @@ class Retention {
   std::vector<std::string> ExpiredHolds(UnixNanos now) const;
 
   uint32_t free() const;
+  // About how many segments the recording could have more, if it asked and nothing else happened.
+  uint32_t Obtainable(uint64_t recording_uid) const;
   uint32_t open() const { return open_; }
   ByteCount segment() const { return segment_; }
   // "8 segments of 1 MiB: 3 are being written, hold "case-17" of alice has 5", for people.

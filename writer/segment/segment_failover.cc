@@ -32,10 +32,10 @@ void SegmentWriter::AvoidDisk(Segment& refused, const absl::Status& why) {
     MoveQueued(segment);
     Retire(segment);
   }
-  if (spare_ && spare_->disk == disk) {
-    keeper_->ReturnSegment(spare_->id);
-    spare_.reset();
-  }
+  // All of them: those that stay would follow on one that is gone.
+  const bool any = std::any_of(spares_.begin(), spares_.end(),
+                               [&](const SegmentLoan& spare) { return spare.disk == disk; });
+  if (any) ReturnSpares(0);
 }
 
 bool SegmentWriter::Avoids(uint32_t disk) const {

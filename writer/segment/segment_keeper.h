@@ -35,6 +35,7 @@ struct SegmentLoan {
   // For the footer. Which segment came before, the keeper knows only as far as it was told: for
   // the first segment of a track since the track began.
   SegmentOrigin origin = {};
+  uint32_t ahead = 0;  // how many more the track may have ready, beside the next one
   // What the keeper needed for it: see LoanTimes.
   struct {
     absl::Duration in_line;

@@ -61,7 +61,7 @@ SegmentWriter::SegmentWriter(Ring& ring, SegmentKeeper& keeper, TrackIdentity id
 
 SegmentWriter::~SegmentWriter() {
   SLUICE_CHECK(idle());
-  if (spare_) keeper_->ReturnSegment(spare_->id);
+  ReturnSpares(0);
 }
 
 // ---- extents come in
@@ -102,29 +102,57 @@ bool SegmentWriter::HasRoom(const Segment& segment) const {
 void SegmentWriter::Close(Segment& segment) {
   if (segment.closed) return;
   segment.closed = true;
-  if (&segment == &segments_.back()) ++segment_number_;
+  if (&segment != &segments_.back()) return;
+  ++segment_number_;
+  if (filled_at_ != absl::ZeroDuration()) fill_time_ = now_ - filled_at_;
+  filled_at_ = now_;
 }
 
 void SegmentWriter::Finish() { finishing_ = true; }
 
 // ---- segments to put them into
 
-// Gives the spare segment to the first that has none.
-void SegmentWriter::AssignSpare() {
+// Gives the spare segments to the first that have none.
+void SegmentWriter::AssignSpares() {
   for (Segment& segment : segments_) {
-    if (segment.loan || !spare_) continue;
-    segment.loan = std::exchange(spare_, std::nullopt);
+    if (segment.loan || spares_.empty()) continue;
+    segment.loan = std::move(spares_.front());
+    spares_.pop_front();
   }
 }
 
+// As many as would be filled in a while, at the speed of the last one: so a track that writes
+// slowly has none lying idle, and what a fast one has is never more than a moment of its past.
+size_t SegmentWriter::SparesWanted() const {
+  const int64_t filled = kReadyFor / std::max(fill_time_, absl::Milliseconds(1));
+  return 1 + std::min<size_t>(static_cast<size_t>(filled), ahead_);
+}
+
+// The last one first, so that the keeper knows again which one comes before the next.
+void SegmentWriter::ReturnSpares(size_t keep) {
+  for (; spares_.size() > keep; spares_.pop_back()) keeper_->ReturnSegment(spares_.back().id);
+}
+
+// Others may need what this track does not any more. Returns when to come again.
+absl::Duration SegmentWriter::ReturnIdleSpares(absl::Duration now) {
+  if (spares_.size() <= 1) return absl::InfiniteDuration();
+  const absl::Duration due = filled_at_ + kReadyKeptFor;
+  if (now < due) return due - now;
+  fill_time_ = absl::InfiniteDuration();
+  ReturnSpares(1);
+  return absl::InfiniteDuration();
+}
+
 void SegmentWriter::RequestLoan(absl::Duration now) {
-  AssignSpare();
-  if (loan_requested_ || spare_ || !failure().ok() || now < next_request_) return;
+  AssignSpares();
+  const size_t most = SparesWanted();
+  if (loan_requested_ || spares_.size() >= most || !failure().ok() || now < next_request_) return;
   bool wanted = false;
   for (const Segment& segment : segments_) wanted |= !segment.loan;
-  // The next one is asked for when this one is half full, so that nobody waits for it.
+  // The next one is asked for when this one is half full, so that nobody waits for it; by who
+  // writes fast, sooner.
   if (!wanted && !finishing_ && !segments_.empty()) {
-    wanted = segments_.back().end.value > options_.segment.value / 2;
+    wanted = most > 1 || segments_.back().end.value > options_.segment.value / 2;
   }
   if (!wanted) return;
   loan_requested_ = true;
@@ -152,8 +180,9 @@ void SegmentWriter::OnSegmentReady(absl::StatusOr<SegmentLoan> loan) {
   // It was lent before the keeper knew.
   if (loan->replaceable && Avoids(loan->disk)) return keeper_->ReturnSegment(loan->id);
   refusal_ = absl::OkStatus();
-  spare_ = *loan;
-  AssignSpare();
+  ahead_ = loan->ahead;
+  spares_.push_back(*std::move(loan));
+  AssignSpares();
 }
 
 absl::Status SegmentWriter::waiting() const {
@@ -513,7 +542,7 @@ absl::Duration SegmentWriter::OnTurn(absl::Duration now) {
   PublishSynced();
   absl::Duration next = SyncIfDue(now);
   if (next_request_ > now) next = std::min(next, next_request_ - now);
-  return next;
+  return std::min(next, ReturnIdleSpares(now));
 }
 
 // Takes a segment that is full one step further: sync, footer, sync.

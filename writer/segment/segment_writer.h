@@ -130,6 +130,10 @@ class SegmentWriter {
  private:
   static constexpr uint32_t kSyncsMax = 8;  // at a time
   static constexpr absl::Duration kRequestAgain = absl::Milliseconds(100);
+  // Segments are had ready for so long a time of writing, as far as the keeper allows.
+  static constexpr absl::Duration kReadyFor = absl::Milliseconds(500);
+  // What is ready goes back when no segment was filled for so long.
+  static constexpr absl::Duration kReadyKeptFor = absl::Seconds(2);
   static constexpr uint32_t kStallsMax = 100;
   // Between the syncs of a track whose streams come and go one by one.
   static constexpr absl::Duration kHurriedInterval = absl::Milliseconds(50);
@@ -195,8 +199,11 @@ class SegmentWriter {
   void Place(SealedExtent extent, uint32_t attempts);
   bool HasRoom(const Segment& segment) const;
   void Close(Segment& segment);
-  void AssignSpare();
+  void AssignSpares();
+  size_t SparesWanted() const;
   void RequestLoan(absl::Duration now);
+  void ReturnSpares(size_t keep);
+  absl::Duration ReturnIdleSpares(absl::Duration now);
   void StartWrites(Segment& segment);
   void NoteWait();
   void OnExtentRefused(Segment& segment, Placed& placed, const absl::Status& why);
@@ -235,8 +242,11 @@ class SegmentWriter {
 
   std::deque<Segment> segments_;  // a deque: operations in flight point into it
   uint64_t segment_number_ = 1;
-  std::optional<SegmentLink> last_sealed_;  // the last that got a footer here
-  std::optional<SegmentLoan> spare_;        // for the next segment
+  std::optional<SegmentLink> last_sealed_;               // the last that got a footer here
+  std::deque<SegmentLoan> spares_;                       // for the next segments, in this order
+  uint32_t ahead_ = 0;                                   // as the last loan said
+  absl::Duration filled_at_;                             // when the last segment was full
+  absl::Duration fill_time_ = absl::InfiniteDuration();  // of that one
   bool loan_requested_ = false;
   absl::Duration next_request_;  // not before
   absl::Status refusal_;         // RESOURCE_EXHAUSTED, when that was the last answer

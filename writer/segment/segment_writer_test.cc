@@ -99,6 +99,7 @@ class TestKeeper final : public SegmentKeeper {
       loan.origin = origin;
       loan.disk = lent[id].disk = NextDisk();
       loan.replaceable = disks - out.size() > 1;
+      loan.ahead = ahead;
       loan.took = {absl::Milliseconds(1), absl::Milliseconds(2), absl::Milliseconds(3)};
       ready(loan);
     });
@@ -217,6 +218,7 @@ class TestKeeper final : public SegmentKeeper {
   std::map<SegmentId, Lent> lent;
   SegmentOrigin origin = {{1, 2, 3}, 7, 4, LaneId{2}, {SegmentId{0}, {9}}};
   std::deque<absl::Status> refusals;  // the next answers
+  uint32_t ahead = 0;
   uint32_t disks = 1;
   std::set<uint32_t> out;             // of use
   std::vector<absl::Status> reports;  // of disks that refused
@@ -986,6 +988,38 @@ TEST(SegmentWriterTest, TheNextSegmentIsThereBeforeItIsNeeded) {
   EXPECT_TRUE(rig.keeper.lent.at(SegmentId{2}).returned);
   rig.writer = std::make_unique<SegmentWriter>(rig.ring, rig.keeper, TrackIdentity{}, nullptr,
                                                SegmentWriterOptions{});
+}
+
+TEST(SegmentWriterTest, WhoWritesFastHasMoreReady) {
+  Rig rig(1);
+  rig.keeper.ahead = 3;
+  rig.keeper.delay = absl::Microseconds(20);
+  const auto fill = [&] {
+    const uint64_t number = rig.writer->segment_number();
+    while (rig.writer->segment_number() == number) {
+      ASSERT_TRUE(rig.RunUntil([&] { return rig.CanAppend(); }));
+      rig.Append(1, 10'000);
+      rig.Turn();
+    }
+  };
+  fill();
+  EXPECT_LE(rig.keeper.requests, 2u) << "nobody knows yet how fast it is";
+  fill();
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.lent.size() == 2 + 1 + 3; }));
+  EXPECT_FALSE(rig.keeper.lent.at(SegmentId{6}).returned);
+  fill();
+  fill();
+  // It has become quiet: all go back but the next one.
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.keeper.lent.rbegin()->second.returned; }));
+  const size_t lent = rig.keeper.lent.size();
+  size_t returned = 0;
+  for (const auto& [id, segment] : rig.keeper.lent) returned += segment.returned ? 1 : 0;
+  EXPECT_EQ(returned, 3u);
+  rig.Append(1, 10'000);
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.writer->undurable_since() == std::nullopt; }));
+  EXPECT_EQ(rig.keeper.lent.size(), lent) << "and are not asked for again";
+  ASSERT_TRUE(rig.Finish());
+  rig.ExpectAllDurable();
 }
 
 // The answer comes when nobody needs it any more.
