@@ -34,7 +34,6 @@ class Expectations {
   void SetSlots(std::vector<int> files) { slots_.assign(files.begin(), files.end()); }
   // What was refused and written again elsewhere leaves a hole when one of the two goes.
   bool may_have_holes = false;
-  bool has_released() const { return !released_.empty(); }
   // Peers are numbered from 1.
   void Sent(int peer, std::string bytes) { sent_[static_cast<uint16_t>(peer)] = std::move(bytes); }
   // How many bytes of each peer the kernel has handed over, until now.

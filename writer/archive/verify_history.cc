@@ -1,6 +1,7 @@
 #include "writer/archive/verify_history.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "absl/strings/escaping.h"
@@ -128,23 +129,35 @@ void VerifyHistory::CheckHead(const SegmentLink& head, const Say& find, const Sa
   find(absl::StrCat(name, " is not here, and no removal of it is recorded"));
 }
 
-VerifyHistory::Missing VerifyHistory::WhyMissing(uint64_t recording_uid, uint16_t lane,
-                                                 uint64_t after, uint64_t before) const {
-  if (imported_) return Missing::kUnknown;
+VerifyHistory::Missing VerifyHistory::WhyGone(const Track& track, uint64_t after,
+                                              uint64_t before) const {
   const auto unknown = unknown_.upper_bound(after);
   if (unknown != unknown_.end() && *unknown < before) return Missing::kUnknown;
-  const Track track = {recording_uid, lane};
   for (const RemovalRow& row : removals_) {
-    if (row.recording_uid != recording_uid || static_cast<uint16_t>(row.lane) != lane) continue;
+    if (Track{row.recording_uid, static_cast<uint16_t>(row.lane)} != track) continue;
     if (Number(row.last) <= after || Number(row.first) >= before) continue;
     if (row.reason == RemovalReason::kLostInCrash) return Missing::kCrash;
     if (row.reason != RemovalReason::kMissing) return Missing::kRemoved;
   }
-  const auto segments = tracks_.find(track);
-  if (segments == tracks_.end()) return Missing::kUnexplained;
-  const auto cut = segments->second.find(after);
-  if (cut != segments->second.end() && cut->second.sealed_by_recovery) return Missing::kCrash;
   return Missing::kUnexplained;
+}
+
+VerifyHistory::Missing VerifyHistory::WhyMissing(uint64_t recording_uid, uint16_t lane,
+                                                 uint64_t after, uint64_t before) const {
+  if (imported_) return Missing::kUnknown;
+  const Track track = {recording_uid, lane};
+  if (const Missing why = WhyGone(track, after, before); why != Missing::kUnexplained) return why;
+  const auto found = tracks_.find(track);
+  if (found == tracks_.end()) return Missing::kUnexplained;
+  const std::map<uint64_t, Segment>& segments = found->second;
+  const auto cut = segments.find(after);
+  if (cut != segments.end() && cut->second.sealed_by_recovery) return Missing::kCrash;
+  // What a segment refused stands in one that follows, and what came after it may stand in the
+  // first again: so the neighbours of both count, too, which may go in any order.
+  const auto above = segments.upper_bound(std::max(after, before));
+  const auto low = segments.lower_bound(std::min(after, before));
+  return WhyGone(track, low == segments.begin() ? 0 : std::prev(low)->first,
+                 above == segments.end() ? ~uint64_t{0} : above->first);
 }
 
 // Over all epochs, each of which counts from zero; those that are gone are known from removals.

@@ -41,7 +41,7 @@ class VerifyHistory {
   // recorded.
   void CheckHead(const SegmentLink& head, const Say& find, const Say& note) const;
 
-  // Why something of the track may be missing between two of its segments.
+  // Why something of the track may be missing between two of its segments, or in one.
   enum class Missing { kUnexplained, kUnknown, kRemoved, kCrash };
   Missing WhyMissing(uint64_t recording_uid, uint16_t lane, uint64_t after, uint64_t before) const;
 
@@ -61,6 +61,8 @@ class VerifyHistory {
     ByteCount payload;
   };
 
+  // Whether something between two segments, or more, is gone for a reason that is known.
+  Missing WhyGone(const Track& track, uint64_t after, uint64_t before) const;
   const RemovalRow* RemovalOf(const Track& track, uint64_t id) const;
   void CheckLink(const Track& track, uint64_t id, const Segment& segment, const Say& find,
                  const Say& note) const;

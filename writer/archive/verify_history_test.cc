@@ -1,4 +1,6 @@
 // What is missing, altered or exchanged, and what was removed in good order.
+#include "writer/archive/verify_history.h"
+
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -11,6 +13,7 @@
 #include "writer/archive/recovery.h"
 #include "writer/archive/test_archive.h"
 #include "writer/archive/verify.h"
+#include "writer/archive/verify_segment.h"
 #include "writer/catalog/catalog.h"
 #include "writer/extent/extent_codec.h"
 #include "writer/segment/segment_codec.h"
@@ -89,6 +92,29 @@ TEST_F(VerifyHistoryTest, AWholeChainHolds) {
   const VerifyReport report = Verify();
   EXPECT_THAT(report.findings, IsEmpty());
   EXPECT_THAT(report.notes, IsEmpty());
+}
+
+// What a segment refused stands in the one after it. Either may go first, when a hold has the
+// other.
+TEST(WhyMissingTest, ANeighbourThatWasRemovedMayHaveHadIt) {
+  VerifyHistory history;
+  for (const uint64_t id : {2, 5, 8}) {
+    SegmentRow row;
+    row.id = SegmentId{id};
+    row.recording_uid = 7;
+    history.Add(row, "test", SegmentResult());
+  }
+  RemovalRow gone;
+  gone.recording_uid = 7;
+  gone.first = gone.last = SegmentId{6};
+  gone.reason = RemovalReason::kQuota;
+  history.SetRemovals({gone});
+  using Missing = VerifyHistory::Missing;
+  EXPECT_EQ(history.WhyMissing(7, 0, 5, 5), Missing::kRemoved);
+  EXPECT_EQ(history.WhyMissing(7, 0, 2, 5), Missing::kRemoved);
+  EXPECT_EQ(history.WhyMissing(7, 0, 8, 8), Missing::kRemoved);
+  EXPECT_EQ(history.WhyMissing(7, 0, 2, 2), Missing::kUnexplained);
+  EXPECT_EQ(history.WhyMissing(7, 1, 5, 5), Missing::kUnexplained);
 }
 
 TEST_F(VerifyHistoryTest, AMissingSegmentIsNamedByTheOneAfterIt) {
