@@ -60,8 +60,8 @@ TEST_F(RetentionTest, TheArchiveIsSoundAndFull) {
   EXPECT_EQ(Verify(archive()), "");
   const Json info = AskSluice({"archive", "info", "--archive", archive()});
   EXPECT_EQ(info["capacityBytes"].int64(), static_cast<int64_t>(16 * kMiB));
-  // One may have been got ready for more, and given back.
-  EXPECT_GE(info["segmentsUsed"].number(), 15);
+  // One may have been got ready for more, and for a fast sender an eighth of all; and given back.
+  EXPECT_GE(info["segmentsUsed"].number(), 16 - 1 - 16 / 8);
   EXPECT_EQ(info["segmentsOpen"].number(), 0);
 }
 
