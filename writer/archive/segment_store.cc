@@ -416,6 +416,7 @@ void SegmentStore::Refuse(SegmentId segment, const absl::Status& why) {
 // behind, and its streams would have a hole. What is held stays, hole or not.
 void SegmentStore::ForgetOlderOnDisksOut(const SegmentRow& reused, const RemovalCause& why) {
   if (retention_.stranded() == 0) return;
+  if (!pending_.empty()) Publish({});  // or the catalog would remember too little of what goes
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     const bool out = slot.state == SlotState::kKeptOut || disks_[disk_of_slot_[i]].out;

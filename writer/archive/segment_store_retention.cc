@@ -196,6 +196,12 @@ std::vector<RemovedSegment> SegmentStore::Tidy(size_t limit) {
   while (removed.size() < limit) {
     const std::optional<Removal> due = retention_.NextDue(now);
     if (!due) break;
+    // A catalog that has not heard of all that a segment holds would remember too little of it.
+    if (pending_.Contains(due->segment)) Publish({});
+    if (pending_.Contains(due->segment)) {
+      try_later();
+      break;
+    }
     const uint32_t index = slot_of_.at(due->segment);
     const Slot& slot = slots_[index];
     const RemovalCause why = CauseOf(due->rule);

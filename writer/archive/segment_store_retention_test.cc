@@ -83,7 +83,7 @@ class SegmentStoreRetentionTest : public testing::Test {
   absl::StatusOr<SegmentLoan> Lend(uint64_t uid) {
     return store_->Lend({uid == 1 ? "a" : "b", uid, LaneId{0}, ExtentKind::kStream});
   }
-  void Publish(SegmentId id, uint64_t uid, uint64_t stream, bool sealed) {
+  SegmentUpdate Update(SegmentId id, uint64_t uid, uint64_t stream, bool sealed) {
     SegmentUpdate update;
     update.track = {uid == 1 ? "a" : "b", uid, LaneId{0}, ExtentKind::kStream};
     update.segment = id;
@@ -97,7 +97,10 @@ class SegmentStoreRetentionTest : public testing::Test {
     update.streams[0].stream = StreamId{stream};
     update.streams[0].opened = {now_};
     update.streams[0].end = {100};
-    store_->Publish({update});
+    return update;
+  }
+  void Publish(SegmentId id, uint64_t uid, uint64_t stream, bool sealed) {
+    store_->Publish({Update(id, uid, stream, sealed)});
   }
   SegmentId Record(uint64_t uid, uint64_t stream = 5) {
     now_ += 1'000'000'000;
@@ -284,6 +287,24 @@ TEST_F(SegmentStoreRetentionTest, AHoldEndsWithItsTime) {
   EXPECT_THAT(saved_.holds, IsEmpty());
   EXPECT_THAT(Actions(), Contains("hold ended holds/h by rules"));
   EXPECT_EQ(store_->tidy_time(), kEndOfTime);
+}
+
+// However soon after it was published: the catalog has to hear of it first.
+TEST_F(SegmentStoreRetentionTest, WhatGoesIsRememberedWithAllThatItHeld) {
+  RetentionClass old;
+  old.name = "old";
+  old.max_age = absl::Seconds(10);
+  ASSERT_TRUE(store_->SetRetentionClasses({old}, "config").ok());
+  Put("a", 1, RecordingState::kRecording, "old");
+  const SegmentId id = Lend(1)->id;
+  store_->Note({Update(id, 1, 5, /*sealed=*/true)});
+  now_ += 20'000'000'000;
+  ASSERT_THAT(store_->Tidy(9), SizeIs(1));
+  const auto removals = catalog_->Removals();
+  ASSERT_TRUE(removals.ok()) << removals.status();
+  ASSERT_THAT(*removals, SizeIs(1));
+  EXPECT_EQ(removals->front().first, id);
+  EXPECT_EQ(removals->front().payload.value, 100u);
 }
 
 TEST_F(SegmentStoreRetentionTest, AgeRemovesByItself) {

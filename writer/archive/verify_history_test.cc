@@ -107,7 +107,7 @@ TEST(WhyMissingTest, ANeighbourThatWasRemovedMayHaveHadIt) {
   RemovalRow gone;
   gone.recording_uid = 7;
   gone.first = gone.last = SegmentId{6};
-  gone.reason = RemovalReason::kQuota;
+  gone.reason = RemovalReason::kRetention;
   history.SetRemovals({gone});
   using Missing = VerifyHistory::Missing;
   EXPECT_EQ(history.WhyMissing(7, 0, 5, 5), Missing::kRemoved);
