@@ -35,7 +35,7 @@ namespace sluice {
 namespace {
 
 // Begun in the moment of the crash: one that is written, the next one, and those whose first
-// bytes were still on their way.
+// bytes were still on their way. An eighth of all may be ready beside them.
 constexpr size_t kBegunMax = 6;
 
 volatile std::sig_atomic_t stop = 0;
@@ -108,7 +108,7 @@ int Compare(const std::string& archive, const std::string& path, uint64_t number
   if (const absl::Status status = now.Add(**catalog); !status.ok()) {
     return Fail(status.ToString());
   }
-  const Aftermath aftermath = CompareAfterCrash(before, now, {slots, kBegunMax});
+  const Aftermath aftermath = CompareAfterCrash(before, now, {slots, kBegunMax + slots / 8});
   std::cout << "{\"before\": " << before.bytes() << ", \"lost\": " << aftermath.lost
             << ", \"reused\": " << aftermath.reused << ", \"beyond\": " << aftermath.beyond
             << ", \"faults\": [";
