@@ -1,6 +1,4 @@
 // sluice nic: preflight, show, plan, apply, revert, drift.
-#include <net/if.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -19,9 +17,8 @@
 #include "control/nic/nic_journal.h"
 #include "control/nic/nic_plan.h"
 #include "control/nic/nic_port.h"
-#include "control/nic/nic_queues.h"
-#include "control/nic/nic_state.h"
 #include "control/nic/nic_transaction.h"
+#include "control/service/nic_report.h"
 #include "ingest/status_macros.h"
 
 namespace sluice {
@@ -68,28 +65,9 @@ absl::StatusOr<DesiredNic> DesiredOf(const Options& options) {
   return desired;
 }
 
-// What is shown of one interface, with what it should be when somebody has set it.
-absl::StatusOr<v1::NetworkInterface> Look(NicPort& port, const Options& options) {
-  SLUICE_ASSIGN_OR_RETURN(const NicState state, ReadNicState(port, options.interface));
-  v1::NetworkInterface shown = ToProto(state);
-  const absl::StatusOr<NicPlacement> placement =
-      ReadPlacement(port, options.interface, if_nametoindex(options.interface.c_str()));
-  if (placement.ok()) AddPlacement(*placement, &shown);
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<NicJournalEntry> entry,
-                          ReadNicJournal(options.state, options.interface));
-  if (!entry) return shown;
-  shown.set_managed(true);
-  const absl::StatusOr<std::vector<NicStep>> steps = Steps(state, entry->desired);
-  if (!steps.ok()) {
-    shown.add_drift(std::string(steps.status().message()));
-    return shown;
-  }
-  for (const NicStep& step : *steps) shown.add_drift(AsCommand(options.interface, step));
-  return shown;
-}
-
 absl::StatusOr<int> Show(NicPort& port, const Options& options) {
-  SLUICE_ASSIGN_OR_RETURN(const v1::NetworkInterface shown, Look(port, options));
+  SLUICE_ASSIGN_OR_RETURN(const v1::NetworkInterface shown,
+                          DescribeNic(port, options.state, options.interface));
   if (options.output == OutputFormat::kJson) {
     std::cout << ToJson(shown) << std::endl;
   } else {
@@ -99,7 +77,8 @@ absl::StatusOr<int> Show(NicPort& port, const Options& options) {
 }
 
 absl::StatusOr<int> Drift(NicPort& port, const Options& options) {
-  SLUICE_ASSIGN_OR_RETURN(const v1::NetworkInterface shown, Look(port, options));
+  SLUICE_ASSIGN_OR_RETURN(const v1::NetworkInterface shown,
+                          DescribeNic(port, options.state, options.interface));
   if (!shown.managed()) {
     return absl::FailedPreconditionError(absl::StrCat(
         options.interface, " was not set by sluice: nothing is known of what it should be"));
@@ -128,26 +107,13 @@ void Print(const v1::NicPlan& plan, const Options& options, absl::string_view no
 
 absl::StatusOr<int> Plan(NicPort& port, const Options& options) {
   SLUICE_ASSIGN_OR_RETURN(const DesiredNic desired, DesiredOf(options));
-  SLUICE_ASSIGN_OR_RETURN(NicState state, ReadNicState(port, options.interface));
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<NicJournalEntry> entry,
-                          ReadNicJournal(options.state, options.interface));
-  v1::NicPlan plan;
-  plan.set_interface(options.interface);
-  if (entry && !(entry->desired == desired)) {
-    for (const NicStep& step : StepsBack(state, entry->original, entry->desired)) {
-      AddStep(options.interface, step, &plan);
-    }
-    state = entry->original;
-  }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<NicStep> steps, Steps(state, desired));
-  for (const NicStep& step : steps) AddStep(options.interface, step, &plan);
+  SLUICE_ASSIGN_OR_RETURN(const v1::NicPlan plan, PlanNic(port, options.state, desired));
   Print(plan, options, absl::StrCat(options.interface, " is so already"));
   return kExitOk;
 }
 
 // Each step is shown when it is done.
 NicWatcher Tell(const Options& options, v1::NicPlan* done) {
-  done->set_interface(options.interface);
   return [&options, done](const NicStep& step) {
     AddStep(options.interface, step, done);
     if (options.output != OutputFormat::kJson) {

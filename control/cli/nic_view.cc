@@ -6,35 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "control/cli/human.h"
 #include "control/cli/table.h"
 
 namespace sluice {
 namespace {
-
-v1::RssContext ToProto(uint32_t id, const Indirection& table) {
-  v1::RssContext context;
-  context.set_id(static_cast<int32_t>(id));
-  auto& entries = *context.mutable_entries_by_queue();
-  for (const uint32_t queue : table) ++entries[static_cast<int32_t>(queue)];
-  return context;
-}
-
-v1::ReceiveQueue::User ToProto(QueueUser user) {
-  switch (user) {
-    case QueueUser::kIoUring:
-      return v1::ReceiveQueue::IO_URING;
-    case QueueUser::kDmabuf:
-      return v1::ReceiveQueue::DMABUF;
-    case QueueUser::kXsk:
-      return v1::ReceiveQueue::XSK;
-    case QueueUser::kLeased:
-      return v1::ReceiveQueue::LEASED;
-    case QueueUser::kKernel:
-      break;
-  }
-  return v1::ReceiveQueue::KERNEL;
-}
 
 std::string Word(v1::ReceiveQueue::User user) {
   switch (user) {
@@ -92,62 +69,11 @@ void PrintRss(const v1::NetworkInterface& interface, Properties& properties) {
 
 }  // namespace
 
-v1::NetworkInterface ToProto(const NicState& state) {
-  v1::NetworkInterface to;
-  to.set_name(state.interface);
-  to.set_driver(state.driver.name);
-  const auto put = [](uint32_t value) { return static_cast<int32_t>(value); };
-  if (state.channels) {
-    to.set_receive_queues(put(state.channels->receive_queues()));
-    to.set_receive_queues_max(put(state.channels->receive_max + state.channels->combined_max));
-  }
-  if (state.rings) {
-    const Rings& rings = *state.rings;
-    if (rings.receive) to.set_ring_size(put(*rings.receive));
-    if (rings.receive_max) to.set_ring_size_max(put(*rings.receive_max));
-    if (rings.header_split == HeaderSplit::kOn) to.set_header_split(v1::NetworkInterface::ON);
-    if (rings.header_split == HeaderSplit::kOff) to.set_header_split(v1::NetworkInterface::OFF);
-    if (rings.header_split_threshold) {
-      to.set_header_split_threshold(put(*rings.header_split_threshold));
-    }
-  }
-  to.set_flow_rules_enabled(state.ntuple.value_or(false));
-  to.set_flow_rules_max(put(state.rules_max));
-  for (const auto& [location, rule] : state.rules) {
-    v1::FlowRule& one = *to.add_flow_rules();
-    one.set_location(put(location));
-    one.set_text(rule.ToString());
-    if (const auto queue = rule.queue()) one.set_queue(put(*queue));
-    if (const auto context = rule.rss_context()) one.set_rss_context(put(*context));
-  }
-  if (state.indirection) *to.add_rss_contexts() = ToProto(0, *state.indirection);
-  for (const auto& [id, table] : state.contexts) *to.add_rss_contexts() = ToProto(id, table);
-  return to;
-}
-
-void AddPlacement(const NicPlacement& placement, v1::NetworkInterface* to) {
-  for (const NicQueue& queue : placement.queues) {
-    v1::ReceiveQueue& one = *to->add_queues();
-    one.set_id(static_cast<int32_t>(queue.id));
-    if (queue.napi) one.set_napi_id(static_cast<int32_t>(*queue.napi));
-    if (queue.interrupt) one.set_interrupt(static_cast<int32_t>(*queue.interrupt));
-    one.set_cpus(queue.cpus);
-    one.set_user(ToProto(queue.user));
-  }
-  if (placement.numa_node) to->set_numa_node(*placement.numa_node);
-  to->set_near_cpus(placement.near_cpus);
-}
-
-void AddStep(const std::string& interface, const NicStep& step, v1::NicPlan* to) {
-  v1::NicPlan::Step& one = *to->add_steps();
-  one.set_command(AsCommand(interface, step));
-  one.set_disturbs(Disturbs(step));
-}
-
 void PrintInterface(const v1::NetworkInterface& interface, std::ostream& out) {
   {
     Properties properties(out);
-    properties.Add("interface", Printable(interface.name()));
+    properties.Add("interface",
+                   Printable(std::string(absl::StripPrefix(interface.name(), "interfaces/"))));
     properties.Add("driver", interface.driver().empty() ? "unknown" : interface.driver());
     if (interface.has_receive_queues()) {
       properties.Add("receive queues",

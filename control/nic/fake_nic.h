@@ -60,6 +60,9 @@ class FakeNic final : public NicPort {
   void Ignore() { ignores_ = true; }
   int changes() const { return changes_; }
 
+  absl::StatusOr<std::vector<std::string>> Interfaces() override {
+    return std::vector<std::string>{interface_};
+  }
   absl::StatusOr<GenetlinkFamily> Family(const std::string& name) override;
   absl::StatusOr<Attributes> Do(GenetlinkRequest& request, absl::string_view what) override;
   absl::StatusOr<std::vector<Attributes>> Dump(GenetlinkRequest& request,

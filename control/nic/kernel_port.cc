@@ -25,6 +25,17 @@ class KernelPort final : public NicPort {
   KernelPort(Genetlink netlink, int socket) : netlink_(std::move(netlink)), socket_(socket) {}
   ~KernelPort() override { close(socket_); }
 
+  absl::StatusOr<std::vector<std::string>> Interfaces() override {
+    const std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> list(::if_nameindex(),
+                                                                                 &if_freenameindex);
+    if (list == nullptr) return absl::ErrnoToStatus(errno, "list the interfaces");
+    std::vector<std::string> names;
+    for (const struct if_nameindex* one = list.get(); one->if_index != 0; ++one) {
+      names.emplace_back(one->if_name);
+    }
+    return names;
+  }
+
   absl::StatusOr<GenetlinkFamily> Family(const std::string& name) override {
     return netlink_.Family(name);
   }

@@ -19,6 +19,8 @@ class NicPort {
  public:
   virtual ~NicPort() = default;
 
+  // Names of all interfaces, in the kernel's order.
+  virtual absl::StatusOr<std::vector<std::string>> Interfaces() = 0;
   // As Genetlink's.
   virtual absl::StatusOr<GenetlinkFamily> Family(const std::string& name) = 0;
   virtual absl::StatusOr<Attributes> Do(GenetlinkRequest& request, absl::string_view what) = 0;

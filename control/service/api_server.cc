@@ -60,7 +60,8 @@ ApiServer::ApiServer(const Options& options)
       streams_(&archive_, options.readers_max),
       status_(&archive_, options.verification),
       retention_(&archive_),
-      events_(&archive_, options.watchers_max) {}
+      events_(&archive_, options.watchers_max),
+      nics_(&archive_, options.interface_state, options.nic_port) {}
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Options& options) {
   if (options.recorder == nullptr) {
@@ -103,6 +104,7 @@ void ApiServer::Build(const Options& options) {
       .RegisterService(&status_)
       .RegisterService(&retention_)
       .RegisterService(&events_);
+  if (!options.interface_state.empty()) builder.RegisterService(&nics_);
   server_ = builder.BuildAndStart();
 }
 

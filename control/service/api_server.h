@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "control/recorder/recorder.h"
 #include "control/service/event_service.h"
+#include "control/service/nic_service.h"
 #include "control/service/recording_service.h"
 #include "control/service/retention_service.h"
 #include "control/service/served_archive.h"
@@ -37,6 +38,11 @@ class ApiServer {
     mode_t unix_socket_mode = 0600;
     // What the background says, if there is one; called on gRPC's threads.
     std::function<BackgroundVerifyStatus()> verification = nullptr;
+    // Where it is remembered what network cards were; see NicJournal. Empty: the server has no
+    // NicService.
+    std::string interface_state = "";
+    // How they are asked and told things.
+    NicService::PortOpener nic_port = &OpenKernelPort;
     // Calls of ReadStream at a time; more get RESOURCE_EXHAUSTED.
     int readers_max = 32;
     // Likewise of WatchEvents.
@@ -68,6 +74,7 @@ class ApiServer {
   StatusService status_;
   RetentionService retention_;
   EventService events_;
+  NicService nics_;
   std::unique_ptr<UnixListener> listener_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex shutdown_mutex_;

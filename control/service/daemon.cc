@@ -148,6 +148,7 @@ class Daemon {
     options.recorder = recorder_.get();
     options.archive_directory = config_.recorder.archive.directory;
     options.unix_socket = config_.unix_socket;
+    options.interface_state = config_.interface_state;
     SLUICE_ASSIGN_OR_RETURN(api_, ApiServer::Start(options));
     log_.info("API on unix:{}", config_.unix_socket);
     return absl::OkStatus();

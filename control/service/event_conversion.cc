@@ -36,6 +36,8 @@ constexpr KindName kKinds[] = {
     {v1::Event::ARCHIVE_AVAILABLE, "archive available"},
     {v1::Event::ALARM_RAISED, "alarm raised"},
     {v1::Event::ALARM_CLEARED, "alarm cleared"},
+    {v1::Event::INTERFACE_SET, "interface set"},
+    {v1::Event::INTERFACE_PUT_BACK, "interface put back"},
 };
 
 }  // namespace

@@ -50,7 +50,7 @@ class NicTest : public E2eTest {
 
 TEST_F(NicTest, ShowsWhatItIs) {
   const Json shown = Ask("show", {"v0"});
-  EXPECT_EQ(shown["name"].text(), "v0");
+  EXPECT_EQ(shown["name"].text(), "interfaces/v0");
   EXPECT_EQ(shown["driver"].text(), "veth");
   EXPECT_EQ(shown["receiveQueuesMax"].number(), 4);
   EXPECT_FALSE(shown["managed"].truth());
