@@ -99,6 +99,10 @@ _REPOSITORIES = {
         hint = "Debian package: libmnl-dev.",
         libraries = {"//:libmnl": "libmnl"},
     ),
+    "libsystemd": dict(
+        hint = "Debian package: libsystemd-dev.",
+        libraries = {"//:libsystemd": "libsystemd"},
+    ),
     "liburing": dict(
         hint = "Debian packages, of forky or later: liburing-dev linux-libc-dev.",
         libraries = {"//:liburing": "liburing >= 2.15"},

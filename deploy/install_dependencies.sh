@@ -12,7 +12,7 @@ packages=(
   bazel-bootstrap g++ pkg-config git ca-certificates
   libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev
   libisal-dev libmnl-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev
-  protobuf-compiler protobuf-compiler-grpc
+  libsystemd-dev protobuf-compiler protobuf-compiler-grpc
   # Sanitizers, fuzzers, formatting and static checks.
   clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev lld-19 llvm-19
   # What tests and benchmarks compare with and talk to.

@@ -23,6 +23,7 @@
 #include "control/recorder/removal_watch.h"
 #include "control/service/api_server.h"
 #include "control/service/managed_interfaces.h"
+#include "control/service/service_manager.h"
 #include "control/service/signal_watch.h"
 #include "ingest/status_macros.h"
 #include "writer/archive/archive.h"
@@ -53,6 +54,18 @@ bool WritesAreLate(const RecorderStatus& status) {
         const absl::Duration usual = recording.spec.flush_interval + recording.spec.sync_interval;
         return !recording.waiting.empty() || recording.durable_lag > usual + kSlack;
       });
+}
+
+// In one line.
+std::string Summary(const RecorderStatus& status) {
+  size_t recording = 0;
+  Ledger sum;
+  for (const RecordingStatus& one : status.recordings) {
+    if (one.state == RecordingState::kRecording) ++recording;
+    sum += one.ledger;
+  }
+  return absl::StrCat(recording, " recordings: ", FormatSize(ByteCount{sum.received}),
+                      " received, ", FormatSize(ByteCount{sum.dropped()}), " dropped");
 }
 
 // One run of the daemon. Members end in the opposite order: the API before the recorder.
@@ -93,7 +106,9 @@ class Daemon {
     StartVerifying();
     SLUICE_RETURN_IF_ERROR(StartApi());
     SLUICE_RETURN_IF_ERROR(StartRecordings());
+    manager_.Ready();
     const int signal = WatchUntilSignal();
+    manager_.Stopping();
     if (verifier_ != nullptr) verifier_->Stop();
     log_.info("{}: draining {} recordings", strsignal(signal), CountRecording());
     Drain();
@@ -170,15 +185,17 @@ class Daemon {
   }
 
   int WatchUntilSignal() {
+    const absl::Duration interval = std::min(kLookInterval, manager_.alive_interval());
     while (true) {
-      LogChanges();
-      if (const int signal = signals_.Wait(kLookInterval); signal != 0) return signal;
+      const RecorderStatus status = recorder_->Status();
+      LogChanges(status);
+      manager_.Alive(Summary(status));  // after a look at the lanes: they live, too
+      if (const int signal = signals_.Wait(interval); signal != 0) return signal;
     }
   }
 
   // What nobody asked for, and would not see otherwise.
-  void LogChanges() {
-    const RecorderStatus status = recorder_->Status();
+  void LogChanges(const RecorderStatus& status) {
     for (const RecordingStatus& recording : status.recordings) {
       const auto [known, is_new] = states_.try_emplace(recording.spec.id, recording.state);
       if (!is_new && known->second == recording.state) continue;
@@ -255,6 +272,7 @@ class Daemon {
   const ServeConfig& config_;
   const RecorderOpener& open_;
   SignalWatch signals_;  // before anything that makes threads
+  ServiceManager manager_;
   spdlog::logger log_{"sluice", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
   std::map<std::string, RecordingState> states_;  // as they were logged
   std::set<std::string> warnings_;                // likewise

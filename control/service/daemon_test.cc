@@ -1,5 +1,8 @@
 #include "control/service/daemon.h"
 
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,6 +129,41 @@ TEST_F(DaemonTest, AnswersWhileItDrains) {
   absl::SleepFor(absl::Milliseconds(300));
   EXPECT_TRUE(std::filesystem::exists(config_.unix_socket));
   EXPECT_EQ(Join(), EXIT_SUCCESS);
+}
+
+// As systemd would see it.
+TEST_F(DaemonTest, TellsTheServiceManager) {
+  const int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(manager, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string path = directory_ + "/notify";
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(manager, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const timeval limit = {.tv_sec = 20, .tv_usec = 0};
+  setsockopt(manager, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  const auto next = [&] {
+    char text[1000];
+    const ssize_t n = recv(manager, text, sizeof(text), 0);
+    return n < 0 ? "nothing" : std::string(text, static_cast<size_t>(n));
+  };
+
+  setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  setenv("WATCHDOG_USEC", "100000", 1);
+  Start();
+  unsetenv("NOTIFY_SOCKET");
+  unsetenv("WATCHDOG_USEC");
+  EXPECT_EQ(next(), "READY=1");
+  EXPECT_TRUE(std::filesystem::exists(config_.unix_socket));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(next(), "WATCHDOG=1\nSTATUS=1 recordings: 0B received, 0B dropped");
+  }
+  kill(child_, SIGTERM);
+  std::string last = next();
+  while (last.starts_with("WATCHDOG=1")) last = next();
+  EXPECT_EQ(last, "STOPPING=1\nSTATUS=draining");
+  EXPECT_EQ(Join(), EXIT_SUCCESS);
+  close(manager);
 }
 
 TEST_F(DaemonTest, FailsWhenARecordingCannotStart) {
