@@ -13,7 +13,7 @@ namespace {
 
 absl::Status Run(const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(const ServeConfig config, LoadConfig(path));
-  return RunDaemon(config);
+  return RunDaemon(config, [&path] { return LoadConfig(path); });
 }
 
 }  // namespace
@@ -23,7 +23,9 @@ void AddServeCommand(CLI::App& program, Action& action) {
   CLI::App& app = *program.add_subcommand("serve", "Run the daemon: recordings and their API");
   app.add_option("--config", *path, "The configuration file")->type_name("FILE")->required();
   app.footer(
-      "SIGINT or SIGTERM drains all recordings; a second one leaves at once.\n"
+      "SIGINT or SIGTERM drains all recordings; a second one leaves at once. SIGHUP reads the "
+      "file\n"
+      "again: recordings come, go and change while the others run; a bad file changes nothing.\n"
       "\n"
       "Example, with a file that reads\n"
       "  archive { directory: \"/srv/archive\" capacity: \"400GiB\" }\n"

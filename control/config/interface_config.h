@@ -15,6 +15,7 @@ namespace sluice {
 struct InterfaceConfig {
   DesiredNic desired;
   bool restore_at_shutdown = false;
+  bool operator==(const InterfaceConfig&) const = default;
 };
 
 // What is wrong is noted at its place.

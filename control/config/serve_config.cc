@@ -1,5 +1,6 @@
 #include "control/config/serve_config.h"
 
+#include <google/protobuf/util/field_mask_util.h>
 #include <sys/un.h>
 
 #include <cerrno>
@@ -8,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -309,6 +311,24 @@ void ReadVerify(const Place& place, const pb::Verify& from, ServeConfig* to) {
   to->verify_rate = ReadSize(place, "rate", from.rate());
 }
 
+// Also fields that come to be later: until somebody makes them change in flight, they count from
+// the next start.
+std::map<std::string, std::string> FixedFields(const pb::Config& from) {
+  static const std::set<std::string> kChangeable = {"recording", "retention_class", "interface"};
+  std::map<std::string, std::string> fixed;
+  const auto* const type = from.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const std::string& name = type->field(i)->name();
+    if (kChangeable.contains(name)) continue;
+    pb::Config one;
+    google::protobuf::FieldMask mask;
+    mask.add_paths(name);
+    google::protobuf::util::FieldMaskUtil::MergeMessageTo(from, mask, {}, &one);
+    fixed[name] = one.ShortDebugString();
+  }
+  return fixed;
+}
+
 void ReadInterfaces(const Place& root, const pb::Config& from, ServeConfig* to) {
   std::map<std::string, std::string> places;
   for (int i = 0; i < from.interface_size(); ++i) {
@@ -366,6 +386,7 @@ absl::StatusOr<ServeConfig> ParseConfig(const std::string& text, const std::stri
   }
 
   ReadInterfaces(root, from, &config);
+  config.fixed = FixedFields(from);
 
   Taken taken;
   for (int i = 0; i < from.recording_size(); ++i) {

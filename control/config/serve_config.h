@@ -2,6 +2,7 @@
 #ifndef CONTROL_CONFIG_SERVE_CONFIG_H_
 #define CONTROL_CONFIG_SERVE_CONFIG_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct ServeConfig {
   absl::Duration verify_interval = absl::ZeroDuration();
   ByteCount verify_rate;  // a second
   std::vector<InterfaceConfig> interfaces;
+  // What a running daemon cannot change, by field: as it stands in the file, without comments.
+  // Fields that are not there have no text.
+  std::map<std::string, std::string> fixed;
   std::string interface_state;  // absolute: where what they were is remembered
 };
 

@@ -48,6 +48,7 @@ struct RecordingSpec {
   std::string retention_class;  // empty: what a resumed recording had, else "default"
   BackPressure back_pressure = BackPressure::kLossless;  // when the disk is too slow
   absl::Duration lag_limit = kLagLimitDefault;           // unless lossless
+  bool operator==(const RecordingSpec&) const = default;
 };
 
 // Live figures of one recording, summed over its lanes; a snapshot.

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "control/config/reload.h"
 #include "control/config/size.h"
 #include "control/nic/nic_journal.h"
 #include "control/nic/nic_port.h"
@@ -36,6 +37,7 @@ namespace {
 
 constexpr absl::Duration kLookInterval = absl::Seconds(1);
 constexpr absl::Duration kDrainLimit = absl::Seconds(10);
+constexpr char kActor[] = "configuration";
 
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
@@ -71,7 +73,8 @@ std::string Summary(const RecorderStatus& status) {
 // One run of the daemon. Members end in the opposite order: the API before the recorder.
 class Daemon {
  public:
-  Daemon(const ServeConfig& config, const RecorderOpener& open) : config_(config), open_(open) {
+  Daemon(const ServeConfig& config, const ConfigReader& reload, const RecorderOpener& open)
+      : config_(config), reload_(reload), open_(open) {
     log_.set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
   }
 
@@ -92,13 +95,19 @@ class Daemon {
     if (config_.interfaces.empty() && NicJournal::Interfaces(config_.interface_state).empty()) {
       return absl::OkStatus();
     }
+    SLUICE_RETURN_IF_ERROR(ManageInterfaces());
+    interfaces_->Recover();
+    return interfaces_->Apply(config_.interfaces);
+  }
+
+  absl::Status ManageInterfaces() {
+    if (interfaces_ != nullptr) return absl::OkStatus();
     SLUICE_ASSIGN_OR_RETURN(nic_port_, OpenKernelPort());
     interfaces_ = std::make_unique<ManagedInterfaces>(
         nic_port_.get(), config_.interface_state,
         [this](const std::string& sentence) { log_.info("{}", sentence); },
         [this](const std::string& sentence) { log_.warn("{}", sentence); });
-    interfaces_->Recover();
-    return interfaces_->Apply(config_.interfaces);
+    return absl::OkStatus();
   }
 
   absl::Status Record() {
@@ -171,17 +180,61 @@ class Daemon {
 
   absl::Status StartRecordings() {
     for (const RecordingSpec& spec : config_.recordings) {
-      const absl::StatusOr<RecordingStatus> status =
-          recorder_->CreateRecording(spec, "configuration");
-      if (!status.ok()) {
-        return absl::Status(
-            status.status().code(),
-            absl::StrCat("recording \"", spec.id, "\": ", status.status().message()));
-      }
-      log_.info("recording {} {}", spec.id, Describe(*status));
-      states_[spec.id] = status->state;
+      SLUICE_RETURN_IF_ERROR(StartRecording(spec));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status StartRecording(const RecordingSpec& spec) {
+    const absl::StatusOr<RecordingStatus> status = recorder_->CreateRecording(spec, kActor);
+    if (!status.ok()) {
+      return absl::Status(status.status().code(),
+                          absl::StrCat("recording \"", spec.id, "\": ", status.status().message()));
+    }
+    log_.info("recording {} {}", spec.id, Describe(*status));
+    states_[spec.id] = status->state;
+    return absl::OkStatus();
+  }
+
+  void Reload() {
+    absl::StatusOr<ServeConfig> wanted = reload_();
+    if (!wanted.ok()) {
+      log_.error("SIGHUP: the configuration is refused, and nothing has changed: {}",
+                 Text(wanted.status()));
+      return;
+    }
+    const sluice::Reload reload = PlanReload(config_, *wanted);
+    if (reload.empty()) log_.info("SIGHUP: the configuration is as it was");
+    for (const std::string& field : reload.later) {
+      log_.warn("SIGHUP: {} has changed; that counts from the next start", field);
+    }
+    wanted->fixed = config_.fixed;
+    wanted->interface_state = config_.interface_state;
+    Stop(reload.to_stop, kActor);
+    if (reload.classes) SetClasses(&*wanted);
+    // What failed is left out of what is in force: the next SIGHUP tries it again.
+    for (const InterfaceConfig& interface : reload.interfaces) {
+      absl::Status status = ManageInterfaces();
+      if (status.ok()) status = interfaces_->ApplyOne(interface);
+      if (status.ok()) continue;
+      log_.error("SIGHUP: {}", Text(status));
+      std::erase(wanted->interfaces, interface);
+    }
+    for (const RecordingSpec& spec : reload.to_start) {
+      const absl::Status status = StartRecording(spec);
+      if (status.ok()) continue;
+      log_.error("SIGHUP: {}", Text(status));
+      std::erase(wanted->recordings, spec);
+    }
+    config_ = *std::move(wanted);
+  }
+
+  void SetClasses(ServeConfig* wanted) {
+    const absl::Status status =
+        recorder_->keeper().SetRetentionClasses(wanted->recorder.retention_classes, kActor);
+    if (status.ok()) return log_.info("SIGHUP: retention classes are as configured");
+    log_.error("SIGHUP: retention classes are as they were: {}", Text(status));
+    wanted->recorder.retention_classes = config_.recorder.retention_classes;
   }
 
   int WatchUntilSignal() {
@@ -190,7 +243,12 @@ class Daemon {
       const RecorderStatus status = recorder_->Status();
       LogChanges(status);
       manager_.Alive(Summary(status));  // after a look at the lanes: they live, too
-      if (const int signal = signals_.Wait(interval); signal != 0) return signal;
+      const int signal = signals_.Wait(interval);
+      if (signal == SIGHUP) {
+        Reload();
+      } else if (signal != 0) {
+        return signal;
+      }
     }
   }
 
@@ -247,14 +305,22 @@ class Daemon {
     return n;
   }
 
-  // All at once: each may take as long as the limit.
   void Drain() {
-    std::vector<std::pair<std::string, std::future<absl::StatusOr<RecordingStatus>>>> stops;
+    std::vector<std::string> ids;
     for (const RecordingStatus& recording : recorder_->Status().recordings) {
-      if (recording.state != RecordingState::kRecording) continue;
-      const std::string& id = recording.spec.id;
-      stops.emplace_back(id, std::async(std::launch::async, [this, id] {
-                           return recorder_->StopRecording(id, kDrainLimit, "shutdown");
+      ids.push_back(recording.spec.id);
+    }
+    Stop(ids, "shutdown");
+  }
+
+  // Those that record, all at once: each may take as long as the limit.
+  void Stop(const std::vector<std::string>& ids, const std::string& actor) {
+    std::vector<std::pair<std::string, std::future<absl::StatusOr<RecordingStatus>>>> stops;
+    for (const std::string& id : ids) {
+      const absl::StatusOr<RecordingStatus> status = recorder_->GetRecording(id);
+      if (!status.ok() || status->state != RecordingState::kRecording) continue;
+      stops.emplace_back(id, std::async(std::launch::async, [this, id, actor] {
+                           return recorder_->StopRecording(id, kDrainLimit, actor);
                          }));
     }
     for (auto& [id, stop] : stops) {
@@ -269,9 +335,10 @@ class Daemon {
     }
   }
 
-  const ServeConfig& config_;
+  ServeConfig config_;  // what is in force
+  const ConfigReader& reload_;
   const RecorderOpener& open_;
-  SignalWatch signals_;  // before anything that makes threads
+  SignalWatch signals_{/*hangups=*/true};  // before anything that makes threads
   ServiceManager manager_;
   spdlog::logger log_{"sluice", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
   std::map<std::string, RecordingState> states_;  // as they were logged
@@ -289,8 +356,9 @@ class Daemon {
 
 }  // namespace
 
-absl::Status RunDaemon(const ServeConfig& config, const RecorderOpener& open) {
-  return Daemon(config, open).Run();
+absl::Status RunDaemon(const ServeConfig& config, const ConfigReader& reload,
+                       const RecorderOpener& open) {
+  return Daemon(config, reload, open).Run();
 }
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 
 namespace sluice {
 
+using ConfigReader = std::function<absl::StatusOr<ServeConfig>()>;
 using RecorderOpener =
     std::function<absl::StatusOr<std::unique_ptr<Recorder>>(const RecorderOptions&)>;
 
@@ -22,11 +23,13 @@ using RecorderOpener =
 // left running then. In the end network cards are put back as they were, if the configuration asks
 // for it.
 //
+// SIGHUP: asks `reload` for the configuration, and takes it over while it records: recordings that
+// are new, gone or changed start and stop, the others do not notice. One that is refused changes
+// nothing. What has changed, and what counts only from the next start, is logged.
+//
 // Call it from a process with one thread.
-absl::Status RunDaemon(const ServeConfig& config, const RecorderOpener& open);
-inline absl::Status RunDaemon(const ServeConfig& config) {
-  return RunDaemon(config, &Recorder::Open);
-}
+absl::Status RunDaemon(const ServeConfig& config, const ConfigReader& reload,
+                       const RecorderOpener& open = &Recorder::Open);
 
 }  // namespace sluice
 

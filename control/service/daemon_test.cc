@@ -76,7 +76,8 @@ class DaemonTest : public ::testing::Test {
     ASSERT_GE(child_, 0);
     if (child_ > 0) return;
     const absl::Status status = RunDaemon(
-        config_, [&](const RecorderOptions&) -> absl::StatusOr<std::unique_ptr<Recorder>> {
+        config_, [&] { return config_; },
+        [&](const RecorderOptions&) -> absl::StatusOr<std::unique_ptr<Recorder>> {
           auto recorder = std::make_unique<OwningRecorder>(stop_time);
           config_.recorder.archive.directory = recorder->directory();
           return recorder;

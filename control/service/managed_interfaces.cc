@@ -57,6 +57,7 @@ absl::Status ManagedInterfaces::ApplyOne(const InterfaceConfig& interface) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<NicJournal> journal,
                           NicJournal::Open(journals_, name));
   SLUICE_RETURN_IF_ERROR(ApplyNic(*port_, *journal, interface.desired, LogSteps(name, info_)));
+  std::erase(to_restore_, name);
   if (interface.restore_at_shutdown) to_restore_.push_back(name);
   info_(absl::StrCat("interface ", name, " is set",
                      interface.restore_at_shutdown ? ", and will be put back at the end" : ""));

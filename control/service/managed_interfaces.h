@@ -34,11 +34,13 @@ class ManagedInterfaces {
   // by Restore(), and the error names it.
   absl::Status Apply(const std::vector<InterfaceConfig>& interfaces);
 
+  // Sets one, wholly or not at all.
+  absl::Status ApplyOne(const InterfaceConfig& interface);
+
   // Puts those cards back whose configuration asks for it.
   void Restore();
 
  private:
-  absl::Status ApplyOne(const InterfaceConfig& interface);
   absl::Status RestoreOne(const std::string& interface);
 
   NicPort* const port_;

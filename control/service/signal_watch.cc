@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "ingest/check.h"
@@ -19,10 +20,11 @@ constexpr std::chrono::milliseconds kEchoTime(100);
 
 }  // namespace
 
-SignalWatch::SignalWatch() {
+SignalWatch::SignalWatch(bool hangups) {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  if (hangups) sigaddset(&signals_, SIGHUP);
   SLUICE_CHECK(pthread_sigmask(SIG_BLOCK, &signals_, &before_) == 0);
   signal_fd_ = signalfd(-1, &signals_, SFD_CLOEXEC);
   stop_fd_ = eventfd(0, EFD_CLOEXEC);
@@ -41,7 +43,9 @@ SignalWatch::~SignalWatch() {
 
 int SignalWatch::Wait(absl::Duration timeout) {
   std::unique_lock lock(mutex_);
-  arrived_.wait_for(lock, absl::ToChronoNanoseconds(timeout), [this] { return first_ != 0; });
+  arrived_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                    [this] { return first_ != 0 || hangup_; });
+  if (std::exchange(hangup_, false) && first_ == 0) return SIGHUP;
   return first_;
 }
 
@@ -61,6 +65,11 @@ void SignalWatch::Watch() {
     signalfd_siginfo info = {};
     if (read(signal_fd_, &info, sizeof(info)) != sizeof(info)) continue;
     const std::lock_guard lock(mutex_);
+    if (info.ssi_signo == SIGHUP) {
+      hangup_ = true;
+      arrived_.notify_all();
+      continue;
+    }
     if (IsEcho(info)) continue;
     if (first_ != 0) {
       static constexpr absl::string_view kMessage = "second signal: leaving at once\n";

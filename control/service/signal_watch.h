@@ -19,14 +19,16 @@ namespace sluice {
 // waits for them, so no signal handler runs. Destruction lets the signals act as before.
 class SignalWatch {
  public:
-  SignalWatch();
+  // With `hangups`, SIGHUP is told as often as it comes; else it acts as ever.
+  explicit SignalWatch(bool hangups = false);
   ~SignalWatch();
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
-  // The first signal, or 0 when none came within `timeout`. After the second signal the process
-  // exits with 1 at once, wherever it is. The first one again, from the same process and within
-  // 100 ms, is not a second one: timeout(1) signals its child, and then the group that it is in.
+  // The first signal to end, SIGHUP, or 0 when none came within `timeout`. After the second signal
+  // the process exits with 1 at once, wherever it is. The first one again, from the same process
+  // and within 100 ms, is not a second one: timeout(1) signals its child, and then the group that
+  // it is in.
   int Wait(absl::Duration timeout);
 
  private:
@@ -39,7 +41,8 @@ class SignalWatch {
   int stop_fd_ = -1;
   std::mutex mutex_;
   std::condition_variable arrived_;
-  int first_ = 0;
+  int first_ = 0;  // that ends
+  bool hangup_ = false;
   uint32_t first_sender_ = 0;  // a process; 0 is the kernel
   std::chrono::steady_clock::time_point first_time_;
   std::thread thread_;

@@ -64,10 +64,19 @@ Daemon::Daemon(const std::string& directory, const std::string& config) {
   SLUICE_CHECK(mkdtemp(name) != nullptr);
   socket_directory_ = name;
   socket_ = socket_directory_ + "/s";
-  const std::string path = directory + "/serve.textproto";
-  std::ofstream(path) << config << "\napi { unix_socket: \"" << socket_ << "\" }\n";
-  child_ = std::make_unique<Child>(Command({"serve", "--config", path}));
+  config_path_ = directory + "/serve.textproto";
+  WriteConfig(config);
+  child_ = std::make_unique<Child>(Command({"serve", "--config", config_path_}));
   if (!child_->AwaitErr("API on unix:")) ADD_FAILURE() << "does not serve: " << child_->err();
+}
+
+void Daemon::WriteConfig(const std::string& config) const {
+  std::ofstream(config_path_) << config << "\napi { unix_socket: \"" << socket_ << "\" }\n";
+}
+
+void Daemon::Reload(const std::string& config) {
+  WriteConfig(config);
+  child_->Signal(SIGHUP);
 }
 
 Daemon::~Daemon() {

@@ -50,8 +50,13 @@ class Daemon {
   // Where a recording listens.
   uint16_t Port(const std::string& id) const;
   int Stop(int signal = SIGTERM);
+  // Another configuration, as above, and SIGHUP.
+  void Reload(const std::string& config);
 
  private:
+  void WriteConfig(const std::string& config) const;
+
+  std::string config_path_;
   std::string socket_directory_;
   std::string socket_;
   std::unique_ptr<Child> child_;
