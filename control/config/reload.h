@@ -20,8 +20,7 @@ struct Reload {
   std::vector<std::string> later;
 
   bool empty() const {
-    return to_stop.empty() && to_start.empty() && !classes && interfaces.empty() &&
-           later.empty();
+    return to_stop.empty() && to_start.empty() && !classes && interfaces.empty() && later.empty();
   }
 };
 
