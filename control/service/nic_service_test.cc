@@ -1,6 +1,9 @@
 #include "control/service/nic_service.h"
 
 #include <cerrno>
+#include <memory>
+#include <mutex>
+#include <string>
 
 #include "control/nic/fake_nic.h"
 #include "control/service/service_fixture.h"
@@ -20,12 +23,19 @@ class NicServiceTest : public ServiceFixture {
     ApiServer::Options options;
     options.recorder = &recorder_;
     options.interface_state = archive_.directory() + "/nic";
-    // Each call has a port of its own; the card behind it is one.
+    // Each call has a port of its own; the card behind it is one, for one call at a time.
     options.nic_port = [this]() -> absl::StatusOr<std::shared_ptr<NicPort>> {
-      return std::shared_ptr<NicPort>(std::shared_ptr<NicPort>(), &nic_);
+      const auto lock = std::make_shared<std::unique_lock<std::mutex>>(mutex_);
+      return std::shared_ptr<NicPort>(lock, &nic_);
     };
     Serve(options);
-    before_ = nic_.FakeNic::Dump();
+    before_ = Card();
+  }
+
+  // All that it holds.
+  std::string Card() {
+    const std::lock_guard lock(mutex_);
+    return nic_.FakeNic::Dump();
   }
 
   std::unique_ptr<v1::NicService::Stub> Stub() { return v1::NicService::NewStub(channel_); }
@@ -62,6 +72,7 @@ class NicServiceTest : public ServiceFixture {
     return Stub()->RevertNetworkInterface(&context, request, done);
   }
 
+  std::mutex mutex_;  // gRPC's threads and ours
   FakeNic nic_{FakeNic::Bnxt()};
   std::string before_;
 };
@@ -70,7 +81,7 @@ TEST_F(NicServiceTest, ThereAndBack) {
   v1::NicPlan plan;
   ASSERT_THAT(Plan(Settings(), &plan), Succeeds());
   EXPECT_THAT(plan.steps(), Not(IsEmpty()));
-  EXPECT_EQ(nic_.FakeNic::Dump(), before_);
+  EXPECT_EQ(Card(), before_);
 
   v1::NicPlan done;
   ASSERT_THAT(Apply(Settings(), &done), Succeeds());
@@ -87,7 +98,7 @@ TEST_F(NicServiceTest, ThereAndBack) {
   EXPECT_THAT(plan.steps(), IsEmpty());
 
   ASSERT_THAT(Revert(&done), Succeeds());
-  EXPECT_EQ(nic_.FakeNic::Dump(), before_);
+  EXPECT_EQ(Card(), before_);
   const grpc::Status again = Revert(&done);
   EXPECT_EQ(again.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(again.error_message(), HasSubstr("there is nothing to put back"));
@@ -120,12 +131,15 @@ TEST_F(NicServiceTest, ListsWhatThereIs) {
 }
 
 TEST_F(NicServiceTest, AStepThatFailsLeavesNothing) {
-  nic_.FailChange(1, EBUSY);
+  {
+    const std::lock_guard lock(mutex_);
+    nic_.FailChange(1, EBUSY);
+  }
   v1::NicPlan done;
   const grpc::Status status = Apply(Settings(), &done);
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.error_message(), HasSubstr("eth1 was put back as it was"));
-  EXPECT_EQ(nic_.FakeNic::Dump(), before_);
+  EXPECT_EQ(Card(), before_);
 }
 
 TEST_F(NicServiceTest, BadRequests) {
@@ -158,7 +172,7 @@ TEST_F(NicServiceTest, BadRequests) {
   settings.Clear();
   settings.set_receive_queues(1000);
   EXPECT_THAT(refused(settings), HasSubstr("9: eth1: it can have "));
-  EXPECT_EQ(nic_.FakeNic::Dump(), before_);
+  EXPECT_EQ(Card(), before_);
 
   grpc::ClientContext context;
   v1::ApplyNetworkInterfaceRequest request;
