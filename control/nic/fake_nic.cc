@@ -389,8 +389,4 @@ absl::Status FakeNic::Ethtool(const std::string& interface, void* command, absl:
 absl::StatusOr<std::string> FakeNic::ReadText(const std::string& path) {
   return absl::NotFoundError(path);
 }
-absl::Status FakeNic::WriteText(const std::string& path, const std::string& /*text*/) {
-  return absl::NotFoundError(path);
-}
-
 }  // namespace sluice

@@ -70,7 +70,6 @@ class FakeNic final : public NicPort {
   absl::Status Ethtool(const std::string& interface, void* command,
                        absl::string_view what) override;
   absl::StatusOr<std::string> ReadText(const std::string& path) override;
-  absl::Status WriteText(const std::string& path, const std::string& text) override;
 
  private:
   struct Failure {

@@ -72,16 +72,6 @@ class KernelPort final : public NicPort {
     return text;
   }
 
-  absl::Status WriteText(const std::string& path, const std::string& text) override {
-    const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return FileError("open", path);
-    const absl::Status status = write(fd, text.data(), text.size()) < 0
-                                    ? FileError(absl::StrCat("write \"", text, "\" to"), path)
-                                    : absl::OkStatus();
-    close(fd);
-    return status;
-  }
-
  private:
   Genetlink netlink_;
   const int socket_;

@@ -32,7 +32,6 @@ class NicPort {
                                absl::string_view what) = 0;
   // Files of /proc and /sys.
   virtual absl::StatusOr<std::string> ReadText(const std::string& path) = 0;
-  virtual absl::Status WriteText(const std::string& path, const std::string& text) = 0;
 };
 
 // The kernel, in the calling thread's network namespace.

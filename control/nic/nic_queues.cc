@@ -78,12 +78,4 @@ absl::StatusOr<NicPlacement> ReadPlacement(NicPort& port, const std::string& int
   return placement;
 }
 
-absl::Status PlaceInterrupt(NicPort& port, const NicQueue& queue, const std::string& cpus) {
-  if (!queue.interrupt) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("queue ", queue.id, " has no interrupt of its own that could be placed"));
-  }
-  return port.WriteText(AffinityPath(*queue.interrupt), cpus);
-}
-
 }  // namespace sluice

@@ -33,10 +33,6 @@ struct NicPlacement {
 absl::StatusOr<NicPlacement> ReadPlacement(NicPort& port, const std::string& interface,
                                            uint32_t index);
 
-// Lets CPUs serve a queue's interrupt: "2", "0-3". PERMISSION_DENIED; FAILED_PRECONDITION: the
-// queue has no interrupt of its own; INVALID_ARGUMENT: none of those CPUs is online.
-absl::Status PlaceInterrupt(NicPort& port, const NicQueue& queue, const std::string& cpus);
-
 }  // namespace sluice
 
 #endif  // CONTROL_NIC_NIC_QUEUES_H_
