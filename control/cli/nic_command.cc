@@ -234,9 +234,9 @@ void AddNicCommand(CLI::App& program, Action& action) {
   Add(group, options, action, "drift", "Tell what has changed since `apply`; exit code 1 when any",
       &Drift);
   group.footer(
-      "What a card was before is remembered until it is put back. A program that was killed in\n"
-      "the middle of a change is no harm: the next `apply`, `revert` or start of the daemon\n"
-      "undoes what was half done.\n"
+      "What a card was before is remembered until it is put back. A program that was\n"
+      "killed in the middle of a change is no harm: the next `apply`, `revert` or start\n"
+      "of the daemon undoes what was half done.\n"
       "\n"
       "Examples:\n"
       "  sluice nic preflight eth1 --queue 7\n"

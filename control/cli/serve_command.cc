@@ -23,9 +23,9 @@ void AddServeCommand(CLI::App& program, Action& action) {
   CLI::App& app = *program.add_subcommand("serve", "Run the daemon: recordings and their API");
   app.add_option("--config", *path, "The configuration file")->type_name("FILE")->required();
   app.footer(
-      "SIGINT or SIGTERM drains all recordings; a second one leaves at once. SIGHUP reads the "
-      "file\n"
-      "again: recordings come, go and change while the others run; a bad file changes nothing.\n"
+      "SIGINT or SIGTERM drains all recordings; a second one leaves at once.\n"
+      "SIGHUP reads the file again: recordings come, go and change while the others\n"
+      "run; a bad file changes nothing.\n"
       "\n"
       "Example, with a file that reads\n"
       "  archive { directory: \"/srv/archive\" capacity: \"400GiB\" }\n"
