@@ -164,7 +164,7 @@ CLI::App& Add(CLI::App& group, const std::shared_ptr<Options>& options, Action& 
       ->type_name("IF")
       ->required();
   app.add_option("--state", options->state,
-                 absl::StrCat("Where it is remembered what interfaces were before (default: ",
+                 absl::StrCat("Where it is remembered what cards were before\n(default: ",
                               NicJournal::kDirectory, ")"))
       ->type_name("DIR");
   AddOutputOption(app, options->output, "text");
@@ -182,13 +182,13 @@ CLI::App& Add(CLI::App& group, const std::shared_ptr<Options>& options, Action& 
 // The doctor's checks of one card.
 void AddPreflight(CLI::App& group, const std::shared_ptr<Options>& options, Action& action) {
   const auto question = std::make_shared<DoctorQuestion>();
-  CLI::App& app = *group.add_subcommand(
-      "preflight", "Check whether a card can receive without a copy, and what is missing");
+  CLI::App& app =
+      *group.add_subcommand("preflight", "Check whether a card can receive without a copy");
   app.add_option("interface", question->interface, "The network card, such as eth1")
       ->type_name("IF")
       ->required();
   app.add_option("--queue", question->queue,
-                 "Borrow this receive queue for a moment, which restarts it")
+                 "Borrow this receive queue for a moment, which\nrestarts it")
       ->type_name("N");
   AddOutputOption(app, options->output, "text");
   app.callback([&action, options, question] {
@@ -198,15 +198,15 @@ void AddPreflight(CLI::App& group, const std::shared_ptr<Options>& options, Acti
 
 void AddDesired(CLI::App& app, const std::shared_ptr<Options>& options) {
   app.add_option("--config", options->config,
-                 "Take what it should be from the daemon's configuration file")
+                 "Take what it should be from the daemon's\nconfiguration file")
       ->type_name("FILE");
   app.add_option("--zero-copy-queues", options->zero_copy_queues,
-                 "Receive queues to set aside, with headers apart from payload")
+                 "Receive queues to set aside, with headers apart\nfrom payload")
       ->type_name("N,N")
       ->delimiter(',');
   app.add_option("--rule", options->rules,
-                 "Which packets go there, such as \"tcp dst-port 9000\" or \"tcp src-ip 10.0.0.0/8 "
-                 "to 6\"; may be given again")
+                 "Which packets go there, such as\n\"tcp dst-port 9000\" or \"tcp src-ip "
+                 "10.0.0.0/8\";\nmay be given again")
       ->type_name("RULE");
   app.add_option("--receive-queues", options->receive_queues, "How many it should have")
       ->type_name("N");
@@ -224,15 +224,12 @@ void AddNicCommand(CLI::App& program, Action& action) {
   AddPreflight(group, options, action);
   Add(group, options, action, "show", "Show queues, steering, interrupts and memory", &Show);
   AddDesired(Add(group, options, action, "plan",
-                 "Show what `apply` would do, and what each step disturbs; changes nothing", &Plan),
+                 "Show the steps of `apply`, and what each disturbs", &Plan),
              options);
-  AddDesired(
-      Add(group, options, action, "apply",
-          "Set the card, wholly or not at all: a step that fails undoes those before it", &Apply),
-      options);
+  AddDesired(Add(group, options, action, "apply", "Set the card, wholly or not at all", &Apply),
+             options);
   Add(group, options, action, "revert", "Put the card back as it was before `apply`", &Revert);
-  Add(group, options, action, "drift", "Tell what has changed since `apply`; exit code 1 when any",
-      &Drift);
+  Add(group, options, action, "drift", "Tell what has changed since; exit code 1: any", &Drift);
   group.footer(
       "What a card was before is remembered until it is put back. A program that was\n"
       "killed in the middle of a change is no harm: the next `apply`, `revert` or start\n"
